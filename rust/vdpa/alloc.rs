@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Creating and registering vDPA devices.
+
+use crate::{
+    bindings,
+    ops::Table,
+    root_device::as_raw,
+    ConfigOps,
+    DmaMap,
+    SetMap,
+    SoftDma, //
+};
+use core::{
+    marker::PhantomData,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
+    ptr::{
+        null,
+        NonNull, //
+    },
+};
+use kernel::{
+    device,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    prelude::*,
+    types::Opaque, //
+};
+
+/// A `struct vdpa_device` with the data of its parent behind it.
+#[repr(C)]
+pub(crate) struct Allocation<T> {
+    // First, as `__vdpa_alloc_device()` demands.
+    pub(crate) vdev: Opaque<bindings::vdpa_device>,
+    data: MaybeUninit<T>,
+}
+
+impl<T> Allocation<T> {
+    /// The data.
+    ///
+    /// # Safety
+    ///
+    /// `vdev` must be part of an `Allocation<T>` whose data is initialised, for `'a`.
+    #[inline]
+    pub(crate) unsafe fn data<'a>(vdev: *mut bindings::vdpa_device) -> &'a T {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { (*vdev.cast::<Self>()).data.assume_init_ref() }
+    }
+
+    /// Drops the data.
+    ///
+    /// # Safety
+    ///
+    /// As for [`data`](Self::data), and nobody uses the data from now on.
+    #[inline]
+    pub(crate) unsafe fn drop_data(vdev: *mut bindings::vdpa_device) {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { (*vdev.cast::<Self>()).data.assume_init_drop() };
+    }
+}
+
+/// The sizes of a device, and its place.
+pub struct DeviceInfo<'a> {
+    /// The name of the device; [`None`] for `vdpa<number>`.
+    pub name: Option<&'a CStr>,
+    /// The parent in the device tree.
+    pub parent: Option<&'a device::Device>,
+    /// The device that does DMA. [`None`] for a device that translates addresses itself.
+    pub dma_device: Option<&'a device::Device>,
+    /// The number of virtqueues.
+    pub virtqueues: u32,
+    /// The number of virtqueue groups.
+    pub groups: u32,
+    /// The number of address spaces.
+    pub address_spaces: u32,
+    /// Whether mappings hold virtual addresses of a process (needs `bind_mm`).
+    pub use_va: bool,
+}
+
+/// A device that is complete, but not yet known to the vDPA bus.
+///
+/// # Invariants
+///
+/// The device was allocated with `__vdpa_alloc_device()`, its data is initialised, its operations
+/// are those of `T`, and the only reference to it is held here.
+pub struct UnregisteredDevice<T: ConfigOps> {
+    vdev: NonNull<bindings::vdpa_device>,
+    virtqueues: u32,
+    _data: PhantomData<T>,
+}
+
+// SAFETY: The reference is exclusive, and `T` is `Send`.
+unsafe impl<T: ConfigOps> Send for UnregisteredDevice<T> {}
+
+impl<T: ConfigOps> UnregisteredDevice<T> {
+    /// Creates a device behind a platform IOMMU, or without any translation.
+    ///
+    /// # Errors
+    ///
+    /// Those of `data`, `EINVAL` where `info` contradicts itself, `ENOMEM`.
+    #[inline]
+    pub fn new(info: &DeviceInfo<'_>, data: impl PinInit<T, Error>) -> Result<Self> {
+        Self::with_table(info, const { &Table::<T>::PLATFORM }, data)
+    }
+
+    /// Creates a device that takes a whole address space at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    #[inline]
+    pub fn with_set_map(info: &DeviceInfo<'_>, data: impl PinInit<T, Error>) -> Result<Self>
+    where
+        T: SetMap,
+    {
+        Self::with_table(info, const { &Table::<T>::SET_MAP }, data)
+    }
+
+    /// Creates a device that takes one mapping at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    #[inline]
+    pub fn with_dma_map(info: &DeviceInfo<'_>, data: impl PinInit<T, Error>) -> Result<Self>
+    where
+        T: DmaMap,
+    {
+        Self::with_table(info, const { &Table::<T>::DMA_MAP }, data)
+    }
+
+    /// Creates a device in software. `batch` says whether it is given whole address spaces, or one
+    /// mapping at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    #[inline]
+    pub fn in_software(
+        info: &DeviceInfo<'_>,
+        batch: bool,
+        data: impl PinInit<T, Error>,
+    ) -> Result<Self>
+    where
+        T: SoftDma,
+    {
+        let table = if batch {
+            const { &Table::<T>::SOFT_SET_MAP }
+        } else {
+            const { &Table::<T>::SOFT_DMA_MAP }
+        };
+
+        Self::with_table(info, table, data)
+    }
+
+    fn with_table(
+        info: &DeviceInfo<'_>,
+        table: &'static bindings::vdpa_config_ops,
+        data: impl PinInit<T, Error>,
+    ) -> Result<Self> {
+        const {
+            // What `kzalloc()` promises.
+            assert!(align_of::<Allocation<T>>() <= align_of::<u64>());
+        }
+
+        // SAFETY: The table is static, the name is copied, and the size is that of an allocation
+        // that begins with a `struct vdpa_device`.
+        let vdev = from_err_ptr(unsafe {
+            bindings::__vdpa_alloc_device(
+                as_raw(info.parent),
+                table,
+                null(),
+                info.groups,
+                info.address_spaces,
+                size_of::<Allocation<T>>(),
+                info.name.map_or(null(), |name| name.as_char_ptr()),
+                info.use_va,
+            )
+        })?;
+        let vdev = NonNull::new(vdev).ok_or(ENOMEM)?;
+
+        // SAFETY: Nobody else knows the device. Until its data is there, releasing the device must
+        // not drop it: that takes a table without `free`, which nothing else is looked up in.
+        unsafe {
+            (*vdev.as_ptr()).config = const { &Table::<T>::EMPTY };
+            (*vdev.as_ptr()).nvqs = info.virtqueues;
+            (*vdev.as_ptr()).vmap.dma_dev = match info.dma_device {
+                Some(dev) => as_raw(Some(dev)),
+                None => &raw mut (*vdev.as_ptr()).dev,
+            };
+        }
+
+        // INVARIANT: So far this is a device without data, and without `free` in its table.
+        let device = Self {
+            vdev,
+            virtqueues: info.virtqueues,
+            _data: PhantomData,
+        };
+
+        // SAFETY: As above; the data stays where it is until it is dropped with the device, which
+        // takes the table that is set after it is initialised.
+        unsafe {
+            let slot = &raw mut (*vdev.as_ptr().cast::<Allocation<T>>()).data;
+            pin_init::raw_try_init(slot.cast::<T>(), data)?;
+            (*vdev.as_ptr()).config = table;
+        }
+        // INVARIANT: Now it is complete.
+        Ok(device)
+    }
+
+    /// Hands the device to the vDPA bus, as one that was made by hand, not by a management device.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` where the name is taken; `ENOMEM`.
+    #[inline]
+    pub fn register(self) -> Result<Registration<T>> {
+        // SAFETY: By the type invariant.
+        to_result(unsafe { bindings::vdpa_register_device(self.vdev.as_ptr(), self.virtqueues) })?;
+
+        // INVARIANT: Registered just above; the reference goes over to the bus.
+        Ok(Registration {
+            vdev: ManuallyDrop::new(self).vdev,
+            _data: PhantomData,
+        })
+    }
+
+    /// Hands the device to the vDPA bus, as one that `mdev` has made.
+    ///
+    /// # Safety
+    ///
+    /// Called from the `dev_add` operation of `mdev` only.
+    #[inline]
+    pub(crate) unsafe fn register_managed(self, mdev: *mut bindings::vdpa_mgmt_dev) -> Result {
+        // SAFETY: By the type invariant, nobody else uses the device yet.
+        unsafe { (*self.vdev.as_ptr()).mdev = mdev };
+
+        // SAFETY: By the type invariant and the safety requirements of this function: the lock
+        // that the operation is called with is held.
+        to_result(unsafe { bindings::_vdpa_register_device(self.vdev.as_ptr(), self.virtqueues) })?;
+
+        // The reference goes over to the bus; `dev_del` gives it up.
+        let _ = ManuallyDrop::new(self);
+        Ok(())
+    }
+}
+
+impl<T: ConfigOps> Drop for UnregisteredDevice<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant this is the last reference.
+        unsafe { bindings::put_device(&raw mut (*self.vdev.as_ptr()).dev) };
+    }
+}
+
+/// A device on the vDPA bus that was made by hand. Dropping it takes it from the bus.
+///
+/// # Invariants
+///
+/// The device is registered, its data is a `T`.
+pub struct Registration<T: ConfigOps> {
+    vdev: NonNull<bindings::vdpa_device>,
+    _data: PhantomData<T>,
+}
+
+// SAFETY: Registering and unregistering can be done by any thread, and `T` is `Send` and `Sync`.
+unsafe impl<T: ConfigOps> Send for Registration<T> {}
+
+// SAFETY: As above.
+unsafe impl<T: ConfigOps> Sync for Registration<T> {}
+
+impl<T: ConfigOps> Registration<T> {
+    /// The parent's data.
+    #[inline]
+    pub fn data(&self) -> &T {
+        // SAFETY: By the type invariant.
+        unsafe { Allocation::data(self.vdev.as_ptr()) }
+    }
+}
+
+impl<T: ConfigOps> Drop for Registration<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vdpa_unregister_device(self.vdev.as_ptr()) };
+    }
+}

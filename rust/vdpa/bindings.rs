@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bindings to the C interfaces of vDPA, virtio and the vhost IOTLB.
+//!
+//! The kernel's own `bindings` crate does not cover these headers. What it does cover (`struct
+//! device`, `struct mutex`, …) is taken from it, so that a pointer obtained here can be passed to
+//! its functions and the other way round.
+//!
+//! Drivers use the safe items of this crate instead.
+
+#![allow(
+    clippy::all,
+    dead_code,
+    improper_ctypes,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn
+)]
+
+use kernel::ffi;
+use pin_init::{
+    MaybeZeroable,
+    Zeroable, //
+};
+
+pub use kernel::bindings::*;
+
+// SAFETY: The unit is an array of plain integers behind `repr(C)`.
+unsafe impl<Storage: Zeroable> Zeroable for __BindgenBitfieldUnit<Storage> {}
+
+include!(concat!(
+    env!("VDPA_OBJ"),
+    "/rust/vdpa/bindings_generated.rs"
+));
+
+// `driver::DriverLayout` asks for it; made by hand so that no other `Default` ends up, as code, in
+// each module's copy of this crate.
+impl Default for vdpa_driver {
+    #[inline]
+    fn default() -> Self {
+        pin_init::zeroed()
+    }
+}
+
+// Helpers of helpers.c.
+extern "C" {
+    pub fn rust_vdpa_device_match_driver_override(
+        dev: *mut device,
+        drv: *const device_driver,
+    ) -> ffi::c_int;
+    pub fn rust_vdpa_local_bh_disable();
+    pub fn rust_vdpa_local_bh_enable();
+    pub fn rust_vdpa_phys_to_virt(addr: phys_addr_t) -> *mut ffi::c_void;
+    pub fn rust_vdpa_rwsem_assert_held_write(sem: *const rw_semaphore);
+    pub fn rust_vdpa_ida_init(ida: *mut ida);
+    pub fn rust_vdpa_list_del(entry: *mut list_head);
+    pub fn rust_vdpa_genlmsg_reply(skb: *mut sk_buff, info: *mut genl_info) -> ffi::c_int;
+    pub fn rust_vdpa_get_user_u16(value: *mut u16, from: *const u16) -> ffi::c_int;
+    pub fn rust_vdpa_put_user_u16(value: u16, to: *mut u16) -> ffi::c_int;
+}

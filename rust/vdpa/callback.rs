@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interrupts of a vDPA device, as far as its parent is concerned.
+
+use crate::bindings;
+use kernel::{
+    new_spinlock_irq,
+    prelude::*,
+    sync::SpinLockIrq, //
+};
+
+/// A consumer's function and its argument.
+///
+/// # Invariants
+///
+/// `func` may be called with `private` from any context for as long as this value is installed in
+/// a [`Callback`].
+struct Target {
+    func: unsafe extern "C" fn(*mut c_void) -> bindings::irqreturn_t,
+    private: *mut c_void,
+}
+
+// SAFETY: By its invariant, the function may be called from anywhere.
+unsafe impl Send for Target {}
+
+/// The place where a device keeps what a consumer wants called: when buffers were used, or when
+/// the configuration changed.
+///
+/// A device has one for each virtqueue and calls it like an interrupt. Consumers install, replace
+/// and remove the target (`set_vq_cb`, `set_config_cb`), and a reset removes it. Once a target was
+/// replaced or removed it is not running any more, and will not be called again: what it pointed
+/// to may be freed.
+///
+/// # Examples
+///
+/// ```ignore
+/// #[pin_data]
+/// struct Queue {
+///     #[pin]
+///     callback: vdpa::Callback,
+/// }
+///
+/// fn buffers_used(queue: &Queue) {
+///     queue.callback.call();
+/// }
+/// ```
+#[pin_data]
+pub struct Callback {
+    #[pin]
+    target: SpinLockIrq<Option<Target>>,
+}
+
+impl Callback {
+    /// Creates an empty place.
+    #[inline]
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            target <- new_spinlock_irq!(None, "vdpa_callback"),
+        })
+    }
+
+    /// Calls the target, if there is one. Returns whether there was.
+    ///
+    /// # Context
+    ///
+    /// Any. The target runs with interrupts off. A thread that calls this should hold a
+    /// [`BottomHalfGuard`](crate::BottomHalfGuard), so that what the target schedules (network
+    /// polling) runs when the guard is dropped, not some time later.
+    #[inline]
+    pub fn call(&self) -> bool {
+        let target = self.target.lock();
+
+        let Some(target) = target.as_ref() else {
+            return false;
+        };
+        // SAFETY: By the invariant of `Target`: it is installed, and stays so while the lock is
+        // held.
+        unsafe { (target.func)(target.private) };
+        true
+    }
+
+    /// Installs, replaces or (without a function) removes the target.
+    ///
+    /// # Safety
+    ///
+    /// The function in `raw`, if any, may be called with its argument from any context until the
+    /// next call of this function or of [`clear`](Self::clear) has returned.
+    #[inline]
+    pub(crate) unsafe fn install(&self, raw: &bindings::vdpa_callback) {
+        // INVARIANT: By the safety requirements of this function.
+        *self.target.lock() = raw.callback.map(|func| Target {
+            func,
+            private: raw.private,
+        });
+    }
+
+    /// Removes the target.
+    #[inline]
+    pub(crate) fn clear(&self) {
+        *self.target.lock() = None;
+    }
+}

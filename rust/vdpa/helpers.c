@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Out-of-line copies of inline functions and macros for Rust.
+ *
+ * Linked into each module that uses the crate, like the crate's own object, so
+ * nothing is exported. The kernel's own helpers (rust/helpers/) are used where
+ * they exist.
+ */
+#include <linux/bottom_half.h>
+#include <linux/device.h>
+#include <linux/device/bus.h>
+#include <linux/idr.h>
+#include <linux/io.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/rwsem.h>
+#include <linux/virtio.h>
+#include <linux/uaccess.h>
+#include <linux/virtio_config.h>
+#include <net/genetlink.h>
+
+int rust_vdpa_device_match_driver_override(struct device *dev,
+					   const struct device_driver *drv);
+void rust_vdpa_local_bh_disable(void);
+void rust_vdpa_local_bh_enable(void);
+void *rust_vdpa_phys_to_virt(phys_addr_t addr);
+void rust_vdpa_rwsem_assert_held_write(const struct rw_semaphore *sem);
+void rust_vdpa_ida_init(struct ida *ida);
+void rust_vdpa_list_del(struct list_head *entry);
+int rust_vdpa_genlmsg_reply(struct sk_buff *skb, struct genl_info *info);
+int rust_vdpa_get_user_u16(u16 *value, const u16 __user *from);
+int rust_vdpa_put_user_u16(u16 value, u16 __user *to);
+
+int rust_vdpa_device_match_driver_override(struct device *dev,
+					   const struct device_driver *drv)
+{
+	return device_match_driver_override(dev, drv);
+}
+
+void rust_vdpa_local_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+void rust_vdpa_local_bh_enable(void)
+{
+	local_bh_enable();
+}
+
+/* NULL where no memory of the direct map stands behind @addr. */
+void *rust_vdpa_phys_to_virt(phys_addr_t addr)
+{
+	unsigned long pfn = PHYS_PFN(addr);
+
+	return pfn_valid(pfn) ? phys_to_virt(addr) : NULL;
+}
+
+int rust_vdpa_get_user_u16(u16 *value, const u16 __user *from)
+{
+	return get_user(*value, from);
+}
+
+int rust_vdpa_put_user_u16(u16 value, u16 __user *to)
+{
+	return put_user(value, to);
+}
+
+void rust_vdpa_rwsem_assert_held_write(const struct rw_semaphore *sem)
+{
+	rwsem_assert_held_write(sem);
+}
+
+void rust_vdpa_ida_init(struct ida *ida)
+{
+	ida_init(ida);
+}
+
+void rust_vdpa_list_del(struct list_head *entry)
+{
+	list_del(entry);
+}
+
+int rust_vdpa_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)
+{
+	return genlmsg_reply(skb, info);
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mappings as consumers hand them over.
+//!
+//! C header: `include/linux/vhost_iotlb.h`
+
+use crate::{
+    bindings,
+    IovaRange, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::types::Opaque;
+
+/// What the device may do with the memory behind a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// The device may read.
+    pub read: bool,
+    /// The device may write.
+    pub write: bool,
+}
+
+impl Permission {
+    /// Reading and writing.
+    pub const RW: Self = Self {
+        read: true,
+        write: true,
+    };
+
+    /// Takes the `VHOST_MAP_*` bits; unknown bits allow nothing.
+    #[inline]
+    pub fn from_raw(perm: u32) -> Self {
+        Self {
+            read: perm & bindings::VHOST_MAP_RO != 0,
+            write: perm & bindings::VHOST_MAP_WO != 0,
+        }
+    }
+}
+
+/// One mapping: bus addresses, and the address of the memory behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapRange {
+    /// The bus addresses, both ends included.
+    pub iova: IovaRange,
+    /// Where the memory begins: a physical address, or, for a device that is bound to a process, a
+    /// virtual address of that process.
+    pub addr: u64,
+    /// What the device may do with it.
+    pub perm: Permission,
+}
+
+/// All mappings of an address space, as `set_map` gets them.
+///
+/// # Invariants
+///
+/// The table is valid, and not changed while this is borrowed.
+#[repr(transparent)]
+pub struct Iotlb(Opaque<bindings::vhost_iotlb>);
+
+impl Iotlb {
+    /// Wraps a C table.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be valid, and the table not change, for `'a`.
+    #[inline]
+    pub unsafe fn from_raw<'a>(ptr: *mut bindings::vhost_iotlb) -> &'a Self {
+        // CAST: `Iotlb` is a transparent wrapper.
+        // SAFETY: By the safety requirements of this function.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The number of mappings.
+    #[inline]
+    pub fn len(&self) -> usize {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.0.get()).nmaps as usize }
+    }
+
+    /// Whether there are no mappings.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Goes through the mappings in the order of their bus addresses.
+    #[inline]
+    pub fn iter(&self) -> Iter<'_> {
+        Iter {
+            // SAFETY: By the type invariant.
+            next: NonNull::new(unsafe {
+                bindings::vhost_iotlb_itree_first(self.0.get(), 0, u64::MAX)
+            }),
+            _table: PhantomData,
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Iotlb {
+    type Item = MapRange;
+    type IntoIter = Iter<'a>;
+
+    #[inline]
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// See [`Iotlb::iter`].
+///
+/// # Invariants
+///
+/// `next` is a mapping of the table that is borrowed for `'a`.
+pub struct Iter<'a> {
+    next: Option<NonNull<bindings::vhost_iotlb_map>>,
+    _table: PhantomData<&'a Iotlb>,
+}
+
+impl Iterator for Iter<'_> {
+    type Item = MapRange;
+
+    #[inline]
+    fn next(&mut self) -> Option<MapRange> {
+        let map = self.next?;
+        // SAFETY: By the type invariant.
+        let range = unsafe {
+            let map = map.as_ref();
+            MapRange {
+                iova: IovaRange {
+                    first: map.start,
+                    last: map.last,
+                },
+                addr: map.addr,
+                perm: Permission::from_raw(map.perm),
+            }
+        };
+
+        // INVARIANT: The function returns the next mapping of the same table.
+        // SAFETY: By the type invariant.
+        self.next = NonNull::new(unsafe {
+            bindings::vhost_iotlb_itree_next(map.as_ptr(), 0, u64::MAX)
+        });
+        Some(range)
+    }
+}

@@ -1,0 +1,587 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C tables of operations, made from the traits in [`provider`](crate::provider).
+
+use crate::{
+    alloc::Allocation,
+    bindings::{
+        self,
+        vdpa_config_ops,
+        vdpa_device, //
+    },
+    Asid,
+    ConfigOps,
+    Features,
+    GroupId,
+    Status,
+    VendorStats,
+    VqAddress,
+    VqIndex,
+    VqState, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::{
+        null,
+        NonNull, //
+    },
+    slice, //
+};
+use kernel::{
+    cpumask::Cpumask,
+    error::from_result,
+    prelude::*, //
+};
+
+/// The tables for a device type `T`.
+///
+/// # Safety
+///
+/// All functions below are called by consumers, with a device whose table is one of these: it is
+/// part of an [`Allocation<T>`] with its data initialised. What they are called with apart from
+/// that is said in `include/linux/vdpa.h`, and said again where something depends on it.
+pub(crate) struct Table<T>(PhantomData<T>);
+
+impl<T: ConfigOps> Table<T> {
+    /// For a device whose data is not there yet.
+    pub(crate) const EMPTY: vdpa_config_ops = pin_init::zeroed();
+
+    /// For a device behind a platform IOMMU.
+    pub(crate) const PLATFORM: vdpa_config_ops = vdpa_config_ops {
+        set_vq_address: Some(Self::set_vq_address),
+        set_vq_num: Some(Self::set_vq_num),
+        kick_vq: Some(Self::kick_vq),
+        kick_vq_with_data: if T::HAS_KICK_VQ_WITH_DATA {
+            Some(Self::kick_vq_with_data)
+        } else {
+            None
+        },
+        set_vq_cb: Some(Self::set_vq_cb),
+        set_vq_ready: Some(Self::set_vq_ready),
+        get_vq_ready: Some(Self::get_vq_ready),
+        set_vq_state: Some(Self::set_vq_state),
+        get_vq_state: Some(Self::get_vq_state),
+        get_vendor_vq_stats: if T::HAS_GET_VENDOR_VQ_STATS {
+            Some(Self::get_vendor_vq_stats)
+        } else {
+            None
+        },
+        get_vq_notification: if T::HAS_GET_VQ_NOTIFICATION {
+            Some(Self::get_vq_notification)
+        } else {
+            None
+        },
+        get_vq_irq: if T::HAS_GET_VQ_IRQ {
+            Some(Self::get_vq_irq)
+        } else {
+            None
+        },
+        get_vq_size: if T::HAS_GET_VQ_SIZE {
+            Some(Self::get_vq_size)
+        } else {
+            None
+        },
+        get_vq_align: Some(Self::get_vq_align),
+        get_vq_group: if T::HAS_GET_VQ_GROUP {
+            Some(Self::get_vq_group)
+        } else {
+            None
+        },
+        get_vq_desc_group: if T::HAS_GET_VQ_DESC_GROUP {
+            Some(Self::get_vq_desc_group)
+        } else {
+            None
+        },
+        get_device_features: Some(Self::get_device_features),
+        get_backend_features: if T::HAS_GET_BACKEND_FEATURES {
+            Some(Self::get_backend_features)
+        } else {
+            None
+        },
+        set_driver_features: Some(Self::set_driver_features),
+        get_driver_features: Some(Self::get_driver_features),
+        set_config_cb: Some(Self::set_config_cb),
+        get_vq_num_max: Some(Self::get_vq_num_max),
+        get_vq_num_min: if T::HAS_GET_VQ_NUM_MIN {
+            Some(Self::get_vq_num_min)
+        } else {
+            None
+        },
+        get_device_id: Some(Self::get_device_id),
+        get_vendor_id: Some(Self::get_vendor_id),
+        get_status: Some(Self::get_status),
+        set_status: Some(Self::set_status),
+        reset: Some(Self::reset),
+        suspend: if T::HAS_SUSPEND {
+            Some(Self::suspend)
+        } else {
+            None
+        },
+        resume: if T::HAS_RESUME {
+            Some(Self::resume)
+        } else {
+            None
+        },
+        get_config_size: Some(Self::get_config_size),
+        get_config: Some(Self::get_config),
+        set_config: Some(Self::set_config),
+        get_generation: if T::HAS_GET_GENERATION {
+            Some(Self::get_generation)
+        } else {
+            None
+        },
+        get_iova_range: if T::HAS_GET_IOVA_RANGE {
+            Some(Self::get_iova_range)
+        } else {
+            None
+        },
+        set_vq_affinity: if T::HAS_SET_VQ_AFFINITY {
+            Some(Self::set_vq_affinity)
+        } else {
+            None
+        },
+        get_vq_affinity: if T::HAS_GET_VQ_AFFINITY {
+            Some(Self::get_vq_affinity)
+        } else {
+            None
+        },
+        set_group_asid: if T::HAS_SET_GROUP_ASID {
+            Some(Self::set_group_asid)
+        } else {
+            None
+        },
+        free: Some(Self::free),
+        ..Self::EMPTY
+    };
+
+    /// The device's data.
+    ///
+    /// # Safety
+    ///
+    /// As said for [`Table`].
+    #[inline]
+    pub(crate) unsafe fn data<'a>(vdev: *mut vdpa_device) -> &'a T {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { Allocation::data(vdev) }
+    }
+
+    /// The device's data and a virtqueue index that was compared with the number of virtqueues.
+    ///
+    /// # Safety
+    ///
+    /// As said for [`Table`].
+    #[inline]
+    unsafe fn data_and_vq<'a>(vdev: *mut vdpa_device, index: u32) -> Result<(&'a T, VqIndex)> {
+        // SAFETY: By the safety requirements of this function; the number does not change once
+        // the device is registered.
+        let nvqs = unsafe { (*vdev).nvqs };
+        let vq = VqIndex::new(index, nvqs).ok_or(EINVAL)?;
+
+        // SAFETY: By the safety requirements of this function.
+        Ok((unsafe { Self::data(vdev) }, vq))
+    }
+
+    unsafe extern "C" fn set_vq_address(
+        vdev: *mut vdpa_device,
+        idx: u16,
+        desc: u64,
+        driver: u64,
+        device: u64,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            let (data, vq) = unsafe { Self::data_and_vq(vdev, idx.into()) }?;
+            let address = VqAddress {
+                desc,
+                driver,
+                device,
+            };
+
+            data.set_vq_address(vq, address)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn set_vq_num(vdev: *mut vdpa_device, idx: u16, num: u32) {
+        // SAFETY: See `Table`.
+        if let Ok((data, vq)) = unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            data.set_vq_num(vq, num);
+        }
+    }
+
+    unsafe extern "C" fn kick_vq(vdev: *mut vdpa_device, idx: u16) {
+        // SAFETY: See `Table`.
+        if let Ok((data, vq)) = unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            data.kick_vq(vq);
+        }
+    }
+
+    unsafe extern "C" fn kick_vq_with_data(vdev: *mut vdpa_device, raw: u32) {
+        // SAFETY: See `Table`.
+        if let Ok((data, vq)) = unsafe { Self::data_and_vq(vdev, raw & 0xffff) } {
+            data.kick_vq_with_data(vq, raw);
+        }
+    }
+
+    unsafe extern "C" fn set_vq_cb(
+        vdev: *mut vdpa_device,
+        idx: u16,
+        cb: *mut bindings::vdpa_callback,
+    ) {
+        // SAFETY: See `Table`.
+        if let Ok((data, vq)) = unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            if let Some(callback) = data.vq_callback(vq) {
+                // SAFETY: `cb` is valid, and the consumer keeps what is in it alive until it
+                // replaces or removes it, or resets the device.
+                unsafe { callback.install(&*cb) };
+            }
+        }
+    }
+
+    unsafe extern "C" fn set_vq_ready(vdev: *mut vdpa_device, idx: u16, ready: bool) {
+        // SAFETY: See `Table`.
+        if let Ok((data, vq)) = unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            data.set_vq_ready(vq, ready);
+        }
+    }
+
+    unsafe extern "C" fn get_vq_ready(vdev: *mut vdpa_device, idx: u16) -> bool {
+        // SAFETY: See `Table`.
+        match unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            Ok((data, vq)) => data.get_vq_ready(vq),
+            Err(_) => false,
+        }
+    }
+
+    fn is_packed(data: &T) -> bool {
+        data.get_driver_features()
+            .has(bindings::VIRTIO_F_RING_PACKED)
+    }
+
+    unsafe extern "C" fn set_vq_state(
+        vdev: *mut vdpa_device,
+        idx: u16,
+        state: *const bindings::vdpa_vq_state,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            let (data, vq) = unsafe { Self::data_and_vq(vdev, idx.into()) }?;
+            // SAFETY: `state` is valid.
+            let state = VqState::from_raw(unsafe { &*state }, Self::is_packed(data));
+
+            data.set_vq_state(vq, state)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn get_vq_state(
+        vdev: *mut vdpa_device,
+        idx: u16,
+        state: *mut bindings::vdpa_vq_state,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            let (data, vq) = unsafe { Self::data_and_vq(vdev, idx.into()) }?;
+            let raw = data.get_vq_state(vq)?.to_raw();
+
+            // SAFETY: `state` is valid for writes.
+            unsafe { state.write(raw) };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn get_vendor_vq_stats(
+        vdev: *mut vdpa_device,
+        idx: u16,
+        msg: *mut bindings::sk_buff,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            let (data, vq) = unsafe { Self::data_and_vq(vdev, idx.into()) }?;
+            // SAFETY: The message is valid and the caller's alone, `extack` is NULL or so, too.
+            let mut stats =
+                unsafe { VendorStats::from_raw(NonNull::new(msg).ok_or(EINVAL)?, extack) };
+
+            data.get_vendor_vq_stats(vq, &mut stats)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn get_vq_notification(
+        vdev: *mut vdpa_device,
+        idx: u16,
+    ) -> bindings::vdpa_notification_area {
+        // SAFETY: See `Table`.
+        match unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            Ok((data, vq)) => {
+                let area = data.get_vq_notification(vq);
+
+                bindings::vdpa_notification_area {
+                    addr: area.addr,
+                    size: area.size,
+                }
+            }
+            Err(_) => bindings::vdpa_notification_area { addr: 0, size: 0 },
+        }
+    }
+
+    unsafe extern "C" fn get_vq_irq(vdev: *mut vdpa_device, idx: u16) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            let (data, vq) = unsafe { Self::data_and_vq(vdev, idx.into()) }?;
+
+            c_int::try_from(data.get_vq_irq(vq)?).map_err(|_| EINVAL)
+        })
+    }
+
+    unsafe extern "C" fn get_vq_size(vdev: *mut vdpa_device, idx: u16) -> u16 {
+        // SAFETY: See `Table`.
+        match unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            Ok((data, vq)) => data.get_vq_size(vq),
+            Err(_) => 0,
+        }
+    }
+
+    unsafe extern "C" fn get_vq_align(vdev: *mut vdpa_device) -> u32 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_vq_align()
+    }
+
+    unsafe extern "C" fn get_vq_group(vdev: *mut vdpa_device, idx: u16) -> u32 {
+        // SAFETY: See `Table`.
+        match unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            Ok((data, vq)) => data.get_vq_group(vq).0,
+            // No such group, which consumers check for.
+            Err(_) => u32::MAX,
+        }
+    }
+
+    unsafe extern "C" fn get_vq_desc_group(vdev: *mut vdpa_device, idx: u16) -> u32 {
+        // SAFETY: See `Table`.
+        match unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            Ok((data, vq)) => data.get_vq_desc_group(vq).0,
+            Err(_) => u32::MAX,
+        }
+    }
+
+    unsafe extern "C" fn get_device_features(vdev: *mut vdpa_device) -> u64 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_device_features().0
+    }
+
+    unsafe extern "C" fn get_backend_features(vdev: *const vdpa_device) -> u64 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev.cast_mut()) }.get_backend_features()
+    }
+
+    unsafe extern "C" fn set_driver_features(vdev: *mut vdpa_device, features: u64) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            unsafe { Self::data(vdev) }.set_driver_features(Features(features))?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn get_driver_features(vdev: *mut vdpa_device) -> u64 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_driver_features().0
+    }
+
+    unsafe extern "C" fn set_config_cb(vdev: *mut vdpa_device, cb: *mut bindings::vdpa_callback) {
+        // SAFETY: See `Table`.
+        if let Some(callback) = unsafe { Self::data(vdev) }.config_callback() {
+            // SAFETY: As in `set_vq_cb`.
+            unsafe { callback.install(&*cb) };
+        }
+    }
+
+    unsafe extern "C" fn get_vq_num_max(vdev: *mut vdpa_device) -> u16 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_vq_num_max()
+    }
+
+    unsafe extern "C" fn get_vq_num_min(vdev: *mut vdpa_device) -> u16 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_vq_num_min()
+    }
+
+    unsafe extern "C" fn get_device_id(vdev: *mut vdpa_device) -> u32 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_device_id()
+    }
+
+    unsafe extern "C" fn get_vendor_id(vdev: *mut vdpa_device) -> u32 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_vendor_id()
+    }
+
+    unsafe extern "C" fn get_status(vdev: *mut vdpa_device) -> u8 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_status().0
+    }
+
+    unsafe extern "C" fn set_status(vdev: *mut vdpa_device, status: u8) {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.set_status(Status(status));
+    }
+
+    /// Resets the device, and takes the consumer's callbacks out.
+    ///
+    /// The configuration callback goes too: the C transport for kernel drivers never removes it,
+    /// and frees what it points to.
+    ///
+    /// # Safety
+    ///
+    /// As said for [`Table`].
+    #[inline]
+    pub(crate) unsafe fn do_reset(vdev: *mut vdpa_device) -> Result {
+        // SAFETY: By the safety requirements of this function.
+        let data = unsafe { Self::data(vdev) };
+        let result = data.reset();
+
+        // SAFETY: As above.
+        let nvqs = unsafe { (*vdev).nvqs };
+        for vq in (0..nvqs).filter_map(|index| VqIndex::new(index, nvqs)) {
+            if let Some(callback) = data.vq_callback(vq) {
+                callback.clear();
+            }
+        }
+        if let Some(callback) = data.config_callback() {
+            callback.clear();
+        }
+        result
+    }
+
+    unsafe extern "C" fn reset(vdev: *mut vdpa_device) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            unsafe { Self::do_reset(vdev) }?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn suspend(vdev: *mut vdpa_device) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            unsafe { Self::data(vdev) }.suspend()?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn resume(vdev: *mut vdpa_device) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            unsafe { Self::data(vdev) }.resume()?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn get_config_size(vdev: *mut vdpa_device) -> usize {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_config_size()
+    }
+
+    /// Whether a range lies in the configuration space.
+    fn in_config(data: &T, offset: u32, len: u32) -> bool {
+        u64::from(offset) + u64::from(len) <= data.get_config_size() as u64
+    }
+
+    unsafe extern "C" fn get_config(
+        vdev: *mut vdpa_device,
+        offset: u32,
+        buf: *mut c_void,
+        len: u32,
+    ) {
+        // SAFETY: See `Table`.
+        let data = unsafe { Self::data(vdev) };
+
+        // SAFETY: `buf` is valid for writing `len` bytes. What is not read below is 0, not what
+        // happened to be there.
+        let buf = unsafe {
+            buf.cast::<u8>().write_bytes(0, len as usize);
+            slice::from_raw_parts_mut(buf.cast::<u8>(), len as usize)
+        };
+        if Self::in_config(data, offset, len) {
+            data.get_config(offset as usize, buf);
+        }
+    }
+
+    unsafe extern "C" fn set_config(
+        vdev: *mut vdpa_device,
+        offset: u32,
+        buf: *const c_void,
+        len: u32,
+    ) {
+        // SAFETY: See `Table`.
+        let data = unsafe { Self::data(vdev) };
+
+        if Self::in_config(data, offset, len) {
+            // SAFETY: `buf` is valid for reading `len` bytes.
+            data.set_config(offset as usize, unsafe {
+                slice::from_raw_parts(buf.cast::<u8>(), len as usize)
+            });
+        }
+    }
+
+    unsafe extern "C" fn get_generation(vdev: *mut vdpa_device) -> u32 {
+        // SAFETY: See `Table`.
+        unsafe { Self::data(vdev) }.get_generation()
+    }
+
+    unsafe extern "C" fn get_iova_range(vdev: *mut vdpa_device) -> bindings::vdpa_iova_range {
+        // SAFETY: See `Table`.
+        let range = unsafe { Self::data(vdev) }.get_iova_range();
+
+        bindings::vdpa_iova_range {
+            first: range.first,
+            last: range.last,
+        }
+    }
+
+    unsafe extern "C" fn set_vq_affinity(
+        vdev: *mut vdpa_device,
+        idx: u16,
+        cpus: *const bindings::cpumask,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`.
+            let (data, vq) = unsafe { Self::data_and_vq(vdev, idx.into()) }?;
+            // SAFETY: The mask is valid for the call, and not written to.
+            data.set_vq_affinity(vq, unsafe { Cpumask::from_raw(cpus) })?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn get_vq_affinity(
+        vdev: *mut vdpa_device,
+        idx: u16,
+    ) -> *const bindings::cpumask {
+        // SAFETY: See `Table`.
+        match unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            Ok((data, vq)) => data
+                .get_vq_affinity(vq)
+                .map_or(null(), |cpus| cpus.as_raw().cast_const()),
+            Err(_) => null(),
+        }
+    }
+
+    unsafe extern "C" fn set_group_asid(vdev: *mut vdpa_device, group: u32, asid: u32) -> c_int {
+        from_result(|| {
+            // SAFETY: See `Table`; the numbers do not change.
+            let (groups, spaces) = unsafe { ((*vdev).ngroups, (*vdev).nas) };
+
+            if group >= groups || asid >= spaces {
+                return Err(EINVAL);
+            }
+            // SAFETY: See `Table`.
+            unsafe { Self::data(vdev) }.set_group_asid(GroupId(group), Asid(asid))?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn free(vdev: *mut vdpa_device) {
+        // SAFETY: See `Table`; this is the last call for a device.
+        unsafe { Allocation::<T>::drop_data(vdev) };
+    }
+}

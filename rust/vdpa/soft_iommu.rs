@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Address translation for devices that are implemented in software.
+
+use crate::{
+    memory::UsedMm,
+    Asid,
+    Iotlb,
+    IovaRange,
+    MapRange,
+    Memory, //
+};
+use kernel::{
+    mm::Mm,
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        lock::mutex::MutexGuard,
+        Mutex, //
+    },
+};
+
+/// The mappings of one address space, in the order of their bus addresses, without overlaps.
+pub(crate) struct Space {
+    ranges: KVVec<MapRange>,
+    /// Nothing was mapped since the last reset: a kernel driver's addresses are physical ones.
+    pub(crate) untouched: bool,
+}
+
+impl Space {
+    const fn new() -> Self {
+        Self {
+            ranges: KVVec::new(),
+            untouched: true,
+        }
+    }
+
+    /// The mapping that `iova` is in.
+    #[inline]
+    pub(crate) fn lookup(&self, iova: u64) -> Option<&MapRange> {
+        let at = self.ranges.partition_point(|range| range.iova.last < iova);
+
+        self.ranges.get(at).filter(|range| range.iova.first <= iova)
+    }
+
+    #[inline]
+    fn add(&mut self, range: MapRange, limit: usize) -> Result {
+        if range.iova.last < range.iova.first {
+            return Err(EFAULT);
+        }
+        if self.ranges.len() >= limit {
+            return Err(ENOSPC);
+        }
+        let at = self
+            .ranges
+            .partition_point(|other| other.iova.last < range.iova.first);
+        if self
+            .ranges
+            .get(at)
+            .is_some_and(|next| next.iova.first <= range.iova.last)
+        {
+            return Err(EEXIST);
+        }
+        if at == self.ranges.len() {
+            self.ranges.push(range, GFP_KERNEL)?;
+            return Ok(());
+        }
+        self.ranges.reserve(1, GFP_KERNEL)?;
+        self.ranges
+            .insert_within_capacity(at, range)
+            .map_err(|_| ENOMEM)
+    }
+
+    #[inline]
+    fn remove(&mut self, range: IovaRange) {
+        // As the C table does it: what overlaps goes, as a whole.
+        self.ranges
+            .retain(|other| other.iova.last < range.first || range.last < other.iova.first);
+    }
+}
+
+/// What is translated how. See [`SoftIommu`].
+pub(crate) struct Tables {
+    pub(crate) spaces: KVec<Space>,
+    /// A kernel driver has set the device up: it has been given the token for mapping memory.
+    pub(crate) kernel_driver: bool,
+    /// Mappings hold addresses of this process.
+    pub(crate) mm: Option<ARef<Mm>>,
+}
+
+impl Tables {
+    fn space_mut(&mut self, asid: Asid) -> Result<&mut Space> {
+        self.spaces.get_mut(asid.0 as usize).ok_or(EINVAL)
+    }
+}
+
+/// The translation of bus addresses for a device that is implemented in software, in as many
+/// address spaces as it has.
+///
+/// The crate fills it from what the consumer maps; the device gets at memory with
+/// [`lock`](Self::lock).
+///
+/// - A consumer that maps (`vhost_vdpa`) decides what the device can reach: physical memory, or
+///   memory of its own process. Before it has mapped anything, the device reaches nothing.
+/// - A kernel driver (`virtio_vdpa`) maps with the DMA API, which for a device like this yields
+///   physical addresses. It is known by asking for the token to do that (`get_vq_map`), which
+///   userspace has no way to do. From then to the next reset an address space in which nothing
+///   was mapped is all of memory.
+#[pin_data]
+pub struct SoftIommu {
+    limit: usize,
+    #[pin]
+    tables: Mutex<Tables>,
+}
+
+impl SoftIommu {
+    /// Creates `spaces` address spaces of up to `limit` mappings each.
+    #[inline]
+    pub fn new(spaces: u32, limit: usize) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            limit,
+            tables <- new_mutex!(
+                Tables {
+                    spaces: {
+                        let mut list = KVec::with_capacity(spaces as usize, GFP_KERNEL)?;
+                        for _ in 0..spaces {
+                            list.push(Space::new(), GFP_KERNEL)?;
+                        }
+                        list
+                    },
+                    kernel_driver: false,
+                    mm: None,
+                },
+                "vdpa_soft_iommu"
+            ),
+        })
+    }
+
+    /// Opens the device's view of memory. While the result exists, no mapping changes.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` where the device is bound to a process that is gone.
+    ///
+    /// # Context
+    ///
+    /// A thread of the kernel (it takes on the address space of the process, if there is one); may
+    /// sleep.
+    #[inline]
+    pub fn lock(&self) -> Result<IommuGuard<'_>> {
+        let tables = self.tables.lock();
+        let mm = match &tables.mm {
+            None => None,
+            Some(mm) => Some(UsedMm::new(mm).ok_or(ESRCH)?),
+        };
+
+        Ok(IommuGuard { tables, mm })
+    }
+
+    #[inline]
+    pub(crate) fn set_map(&self, asid: Asid, map: &Iotlb) -> Result {
+        // The new table is complete before the old one goes: an error changes nothing.
+        let mut space = Space {
+            ranges: KVVec::with_capacity(map.len(), GFP_KERNEL)?,
+            untouched: false,
+        };
+        for range in map {
+            space.add(range, self.limit)?;
+        }
+
+        let mut tables = self.tables.lock();
+        *tables.space_mut(asid)? = space;
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn map(&self, asid: Asid, range: MapRange) -> Result {
+        let mut tables = self.tables.lock();
+        let space = tables.space_mut(asid)?;
+
+        space.add(range, self.limit)?;
+        space.untouched = false;
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn unmap(&self, asid: Asid, range: IovaRange) -> Result {
+        let mut tables = self.tables.lock();
+        let space = tables.space_mut(asid)?;
+
+        space.remove(range);
+        space.untouched = false;
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn reset_map(&self, asid: Asid) -> Result {
+        *self.tables.lock().space_mut(asid)? = Space::new();
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn reset_all(&self) {
+        for space in self.tables.lock().spaces.iter_mut() {
+            *space = Space::new();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_kernel_driver(&self, yes: bool) {
+        self.tables.lock().kernel_driver = yes;
+    }
+
+    #[inline]
+    pub(crate) fn set_mm(&self, mm: Option<ARef<Mm>>) {
+        // The last reference to the old one may go, which should not happen under the lock.
+        let old = core::mem::replace(&mut self.tables.lock().mm, mm);
+        drop(old);
+    }
+}
+
+/// The device's view of memory. See [`SoftIommu::lock`].
+pub struct IommuGuard<'a> {
+    // In this order: the process may end with the last reference to its memory, which takes time.
+    tables: MutexGuard<'a, Tables>,
+    mm: Option<UsedMm>,
+}
+
+impl IommuGuard<'_> {
+    /// The memory that is reached through an address space; for one that does not exist, none is.
+    #[inline]
+    pub fn memory(&self, asid: Asid) -> Memory<'_> {
+        Memory::new(
+            self.tables.spaces.get(asid.0 as usize),
+            self.tables.kernel_driver,
+            self.mm.as_ref(),
+        )
+    }
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The virtio device of a transport.
+
+use super::{
+    transport::Table,
+    Transport, //
+};
+use crate::{
+    bindings,
+    Features, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    container_of,
+    device::{
+        self,
+        Bound, //
+    },
+    devres,
+    error::to_result,
+    prelude::*,
+    sync::aref::ARef,
+    types::Opaque, //
+};
+
+/// What a virtio driver is chosen by: `struct virtio_device_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceId {
+    /// The kind of device (`uapi/linux/virtio_ids.h`), not 0.
+    pub device: u32,
+    /// The vendor.
+    pub vendor: u32,
+}
+
+/// A virtio device with the transport `T`.
+///
+/// References exist only during the operations of [`Transport`].
+///
+/// # Invariants
+///
+/// - `vdev` is a valid `struct virtio_device`, counted by the `struct device` in it, whose
+///   allocation is that of the whole.
+/// - While there are references to an instance, `vdpa` is bound.
+#[repr(C)]
+pub struct Device<T: Transport> {
+    vdev: Opaque<bindings::virtio_device>,
+    vdpa: ARef<crate::Device>,
+    _transport: PhantomData<T>,
+}
+
+impl<T: Transport> Device<T> {
+    /// Registers a virtio device for a vDPA device, until the latter is unbound.
+    ///
+    /// `parent` is the parent in the device tree, which drivers take for the device that does DMA:
+    /// [`dma_device`](crate::Device::dma_device).
+    ///
+    /// When a driver for `id` is there, it probes the device before this returns.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where the device id is 0, `ENOMEM`, and what adding a device to its bus returns.
+    pub fn register(
+        vdpa: &crate::Device<Bound>,
+        parent: &device::Device,
+        id: DeviceId,
+    ) -> Result {
+        if id.device == 0 {
+            return Err(EINVAL);
+        }
+
+        let dev = KBox::init(
+            init!(Self {
+                vdev <- pin_init::init_zeroed(),
+                vdpa: vdpa.into(),
+                _transport: PhantomData,
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        // The reference count takes over; `release` ends it.
+        let dev = KBox::leak(dev);
+        let vdev = dev.vdev.get();
+
+        // SAFETY: The structure is ours alone, and zeroed, which is how it has to be before it is
+        // registered. CAST: `device::Device` is a transparent wrapper of `struct device`.
+        unsafe {
+            (*vdev).dev.parent = core::ptr::from_ref(parent).cast_mut().cast();
+            (*vdev).dev.release = Some(Self::release);
+            (*vdev).id.device = id.device;
+            (*vdev).id.vendor = id.vendor;
+            (*vdev).config = &Table::<T>::OPS;
+            (*vdev).map = vdpa.map_ops();
+            (*vdev).vmap = vdpa.map();
+        }
+
+        // SAFETY: Filled in just above. The operations can be called from here on until the device
+        // is unregistered, which is before `vdpa` is unbound: either below, or by devres.
+        if let Err(e) = to_result(unsafe { bindings::register_virtio_device(vdev) }) {
+            // SAFETY: Failing has left us the reference that registering began with.
+            unsafe { bindings::put_device(&raw mut (*vdev).dev) };
+            return Err(e);
+        }
+
+        // SAFETY: The device is registered, so it has a reference, to which this adds one.
+        unsafe { bindings::get_device(&raw mut (*vdev).dev) };
+
+        // INVARIANT: Registered, and counted, just above.
+        let registration = Registration {
+            dev: NonNull::from(dev),
+        };
+
+        devres::register(vdpa.as_ref(), registration, GFP_KERNEL)
+    }
+
+    /// Frees a device whose last reference is gone.
+    ///
+    /// # Safety
+    ///
+    /// To be called by the driver core only, as the `release` of a device made by
+    /// [`register`](Self::register).
+    unsafe extern "C" fn release(dev: *mut bindings::device) {
+        // SAFETY: By the safety requirements of this function, the device is that of an instance
+        // which was a `KBox` before it was registered.
+        drop(unsafe {
+            let vdev = container_of!(dev, bindings::virtio_device, dev);
+
+            KBox::from_raw(vdev.cast::<Self>())
+        });
+    }
+
+    /// Wraps the C device.
+    ///
+    /// # Safety
+    ///
+    /// `vdev` must be a device made by [`register`](Self::register), and registered for `'a`.
+    #[inline]
+    pub(super) unsafe fn from_raw<'a>(vdev: *mut bindings::virtio_device) -> &'a Self {
+        // CAST: `vdev` is the first member, and `repr(C)`.
+        // INVARIANT: A device is unregistered before the vDPA device is unbound.
+        // SAFETY: By the safety requirements of this function.
+        unsafe { &*vdev.cast::<Self>() }
+    }
+
+    /// Returns the C device.
+    #[inline]
+    pub(super) fn as_raw(&self) -> *mut bindings::virtio_device {
+        self.vdev.get()
+    }
+
+    /// Returns the vDPA device.
+    #[inline]
+    pub fn vdpa(&self) -> &crate::Device<Bound> {
+        // SAFETY: By the type invariant it is bound while `self` can be used.
+        unsafe { crate::Device::from_raw(self.vdpa.as_raw()) }
+    }
+
+    /// Returns the features as negotiated so far: offered by the device and known to the driver.
+    ///
+    /// Those beyond number 63, which a vDPA device cannot have, are not included.
+    #[inline]
+    pub fn features(&self) -> Features {
+        // SAFETY: By the type invariant. The union's members are integers at the same place. The
+        // virtio core changes them only while it probes a driver, which is when transports look.
+        Features(unsafe { (*self.as_raw()).__bindgen_anon_1.features })
+    }
+
+    /// Takes a feature back, which must not have been sent to the device yet.
+    #[inline]
+    pub fn clear_feature(&self, bit: u32) {
+        let features = self.features().difference(Features::from_bits(&[bit]));
+
+        // SAFETY: As in `features`.
+        unsafe { (*self.as_raw()).__bindgen_anon_1.features = features.0 };
+    }
+
+    /// Takes back the features with a meaning for transports and rings that this kernel's rings do
+    /// not know.
+    #[inline]
+    pub fn filter_ring_features(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vring_transport_features(self.as_raw()) };
+    }
+
+    /// Has the virtio driver told of configuration changes from now on, until it gives its
+    /// virtqueues back.
+    #[inline]
+    pub fn enable_config_cb(&self) {
+        let private = self.as_raw().cast();
+
+        // SAFETY: The device is freed after it was unregistered, by which time the callback was
+        // removed from a quiet vDPA device.
+        unsafe { self.vdpa().set_config_cb(Some(config_changed), private) };
+    }
+
+    /// Undoes [`enable_config_cb`](Self::enable_config_cb).
+    #[inline]
+    pub(super) fn disable_config_cb(&self) {
+        // SAFETY: Without a function there is nothing to be called.
+        unsafe { self.vdpa().set_config_cb(None, core::ptr::null_mut()) };
+    }
+}
+
+impl<T: Transport> AsRef<device::Device> for Device<T> {
+    #[inline]
+    fn as_ref(&self) -> &device::Device {
+        // SAFETY: By the type invariant.
+        unsafe { device::Device::from_raw(&raw mut (*self.as_raw()).dev) }
+    }
+}
+
+/// Tells the virtio driver that the configuration has changed.
+///
+/// # Safety
+///
+/// `private` must be a virtio device that has been registered at some time, and is valid.
+#[inline]
+unsafe extern "C" fn config_changed(private: *mut c_void) -> bindings::irqreturn_t {
+    // SAFETY: By the safety requirements of this function.
+    unsafe { bindings::virtio_config_changed(private.cast()) };
+    bindings::irqreturn_t(bindings::irqreturn::IRQ_HANDLED.0)
+}
+
+/// The registration of a virtio device, owned by the devres of the vDPA device.
+///
+/// # Invariants
+///
+/// `dev` is registered until this is dropped, which happens while the vDPA device is bound. One of
+/// its references belongs to this.
+struct Registration<T: Transport> {
+    dev: NonNull<Device<T>>,
+}
+
+// SAFETY: A device can be unregistered by any thread.
+unsafe impl<T: Transport> Send for Registration<T> {}
+
+impl<T: Transport> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        let dev = unsafe { self.dev.as_ref() };
+
+        // SAFETY: By the type invariant. The virtio driver, if there is one, is unbound by this;
+        // when it returns, no operation of the transport runs, and none will be called.
+        unsafe { bindings::unregister_virtio_device(dev.as_raw()) };
+
+        // A driver resets its device when it is unbound. Doing it once more leaves a device that
+        // is quiet for sure, and as clean as it was found.
+        if let Err(e) = dev.vdpa().reset(false) {
+            dev_warn!(dev.vdpa().as_ref(), "reset failed: {:?}\n", e);
+        }
+        dev.disable_config_cb();
+
+        // SAFETY: By the type invariant; there is no use of the device after this.
+        unsafe { bindings::put_device(&raw mut (*dev.as_raw()).dev) };
+    }
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A block device that keeps its data in memory.
+
+use crate::{
+    memory::GuestMemory,
+    queue::{
+        Progress,
+        Queue, //
+    },
+    sim::{
+        self,
+        Model, //
+    },
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+use vdpa::{
+    bindings::{
+        self,
+        virtio_blk_config, //
+    },
+    Features,
+    GroupId,
+    IommuGuard,
+    VendorStats,
+    VqIndex, //
+};
+use virtqueue::{
+    Chain,
+    Reader,
+    Writer, //
+};
+
+/// The number of requests of a round. Others get their turn after it.
+const BUDGET: usize = 64;
+
+const SECTOR_SIZE: u64 = 512;
+/// 128 MiB.
+const CAPACITY: u64 = 0x40000;
+/// The largest buffer of a request, in bytes.
+const SIZE_MAX: u32 = 0x1000;
+/// The largest number of buffers of a request.
+const SEG_MAX: u32 = 32;
+
+const CONFIG_LEN: usize = size_of::<virtio_blk_config>();
+const ID_LEN: usize = bindings::VIRTIO_BLK_ID_BYTES as usize;
+
+/// The answer to VIRTIO_BLK_T_GET_ID: a string that is filled up with zeroes.
+const ID: [u8; ID_LEN] = *b"vdpa_blk_sim\0\0\0\0\0\0\0\0";
+
+/// The data of a device, or of all devices.
+pub(crate) type Disk = Mutex<KVVec<u8>>;
+
+/// Makes an empty disk.
+pub(crate) fn new_disk() -> Result<Arc<Disk>> {
+    let data = KVVec::zeroed((CAPACITY * SECTOR_SIZE) as usize, GFP_KERNEL)?;
+
+    Arc::pin_init(new_mutex!(data, "vdpa_sim_blk_disk"), GFP_KERNEL)
+}
+
+/// Why a request failed: virtio 1.3, section 5.2.6.
+enum Failure {
+    Io,
+    Unsupported,
+}
+
+/// The bytes that `count` bytes from `sector` on occupy; an error where that is not on the disk.
+fn range(sector: u64, count: u64) -> Result<core::ops::Range<usize>, Failure> {
+    let sectors = count / SECTOR_SIZE;
+
+    if count % SECTOR_SIZE != 0 || sector >= CAPACITY || sectors > CAPACITY - sector {
+        return Err(Failure::Io);
+    }
+    // Both are below the size of the disk, which fits.
+    let start = (sector * SECTOR_SIZE) as usize;
+    Ok(start..start + count as usize)
+}
+
+/// A block device.
+pub(crate) struct Blk {
+    disk: Arc<Disk>,
+}
+
+impl Blk {
+    pub(crate) fn new(disk: Arc<Disk>) -> Self {
+        Self { disk }
+    }
+
+    fn read(&self, sector: u64, data: &mut Writer<'_, GuestMemory<'_>>) -> Result<(), Failure> {
+        let range = range(sector, data.remaining())?;
+        let disk = self.disk.lock();
+        let bytes = disk.get(range).ok_or(Failure::Io)?;
+
+        data.write_all(bytes).map_err(|_| Failure::Io)
+    }
+
+    fn write(&self, sector: u64, data: &mut Reader<'_, GuestMemory<'_>>) -> Result<(), Failure> {
+        let range = range(sector, data.remaining())?;
+        let mut disk = self.disk.lock();
+        let bytes = disk.get_mut(range).ok_or(Failure::Io)?;
+
+        data.read_exact(bytes).map_err(|_| Failure::Io)
+    }
+
+    /// Discards or zeroes one range of sectors. What is discarded may keep its contents, and does.
+    fn clear(
+        &self,
+        zero: bool,
+        data: &mut Reader<'_, GuestMemory<'_>>,
+    ) -> Result<(), Failure> {
+        // `struct virtio_blk_discard_write_zeroes`; one is what the configuration allows.
+        if data.remaining() != 16 {
+            return Err(Failure::Io);
+        }
+        let (Ok(sector), Ok(sectors), Ok(flags)) = (
+            data.read_array().map(u64::from_le_bytes),
+            data.read_array().map(u32::from_le_bytes),
+            data.read_array().map(u32::from_le_bytes),
+        ) else {
+            return Err(Failure::Io);
+        };
+        let known = if zero {
+            bindings::VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP
+        } else {
+            0
+        };
+        if flags & !known != 0 {
+            return Err(Failure::Unsupported);
+        }
+
+        let range = range(sector, u64::from(sectors) * SECTOR_SIZE)?;
+        if zero {
+            self.disk
+                .lock()
+                .get_mut(range)
+                .ok_or(Failure::Io)?
+                .fill(0);
+        }
+        Ok(())
+    }
+
+    /// Does what a request asks for: virtio 1.3, section 5.2.6.
+    fn execute(
+        &self,
+        request: &mut Reader<'_, GuestMemory<'_>>,
+        data: &mut Writer<'_, GuestMemory<'_>>,
+    ) -> Result<(), Failure> {
+        // `struct virtio_blk_outhdr`: type, priority, sector.
+        let (Ok(kind), Ok(_priority), Ok(sector)) = (
+            request.read_array().map(u32::from_le_bytes),
+            request.read_array::<4>(),
+            request.read_array().map(u64::from_le_bytes),
+        ) else {
+            return Err(Failure::Io);
+        };
+
+        match kind {
+            bindings::VIRTIO_BLK_T_IN => self.read(sector, data),
+            bindings::VIRTIO_BLK_T_OUT => self.write(sector, request),
+            // The field has no meaning for the others.
+            _ if sector != 0 => Err(Failure::Io),
+            bindings::VIRTIO_BLK_T_FLUSH => Ok(()),
+            bindings::VIRTIO_BLK_T_GET_ID => data.write(&ID).map(|_| ()).map_err(|_| Failure::Io),
+            bindings::VIRTIO_BLK_T_DISCARD => self.clear(false, request),
+            bindings::VIRTIO_BLK_T_WRITE_ZEROES => self.clear(true, request),
+            _ => Err(Failure::Unsupported),
+        }
+    }
+
+    /// Handles a request. Returns how many bytes from the start of the writable part are written.
+    fn request(&self, chain: &Chain<'_>, memory: &GuestMemory<'_>) -> u32 {
+        let data_len = chain.writable_len().saturating_sub(1);
+        // The status is the last byte, wherever that lies. Without room for it the driver cannot
+        // be told anything.
+        let Some((mut data, mut status)) = chain.writer(memory).split_tail(1) else {
+            return 0;
+        };
+
+        let result = match self.execute(&mut chain.reader(memory), &mut data) {
+            Ok(()) => bindings::VIRTIO_BLK_S_OK,
+            Err(Failure::Io) => bindings::VIRTIO_BLK_S_IOERR,
+            Err(Failure::Unsupported) => bindings::VIRTIO_BLK_S_UNSUPP,
+        };
+
+        if status.write_array([result as u8]).is_ok() && u64::from(data.written()) == data_len {
+            data.written().saturating_add(1)
+        } else {
+            data.written()
+        }
+    }
+}
+
+impl Model for Blk {
+    const DEVICE_ID: u32 = bindings::VIRTIO_ID_BLOCK;
+    const QUEUES: u32 = 1;
+    const GROUPS: u32 = 1;
+    const ADDRESS_SPACES: u32 = 1;
+    const FEATURES: Features = sim::FEATURES.union(Features::from_bits(&[
+        bindings::VIRTIO_BLK_F_FLUSH,
+        bindings::VIRTIO_BLK_F_SIZE_MAX,
+        bindings::VIRTIO_BLK_F_SEG_MAX,
+        bindings::VIRTIO_BLK_F_BLK_SIZE,
+        bindings::VIRTIO_BLK_F_TOPOLOGY,
+        bindings::VIRTIO_BLK_F_MQ,
+        bindings::VIRTIO_BLK_F_DISCARD,
+        bindings::VIRTIO_BLK_F_WRITE_ZEROES,
+    ]));
+    const STATS: bool = false;
+
+    type Config = [u8; CONFIG_LEN];
+
+    fn group(_vq: VqIndex) -> GroupId {
+        GroupId(0)
+    }
+
+    fn config(&self) -> Self::Config {
+        use core::mem::offset_of;
+
+        let mut config = [0; CONFIG_LEN];
+        let mut put = |offset: usize, bytes: &[u8]| {
+            if let Some(slot) = config.get_mut(offset..offset + bytes.len()) {
+                slot.copy_from_slice(bytes);
+            }
+        };
+        let sector = (SECTOR_SIZE as u32).to_le_bytes();
+        let no_limit = u32::MAX.to_le_bytes();
+        let one = 1u32.to_le_bytes();
+
+        put(offset_of!(virtio_blk_config, capacity), &CAPACITY.to_le_bytes());
+        put(offset_of!(virtio_blk_config, size_max), &SIZE_MAX.to_le_bytes());
+        put(offset_of!(virtio_blk_config, seg_max), &SEG_MAX.to_le_bytes());
+        put(offset_of!(virtio_blk_config, blk_size), &sector);
+        put(offset_of!(virtio_blk_config, min_io_size), &1u16.to_le_bytes());
+        put(offset_of!(virtio_blk_config, opt_io_size), &one);
+        put(offset_of!(virtio_blk_config, num_queues), &1u16.to_le_bytes());
+        put(offset_of!(virtio_blk_config, max_discard_sectors), &no_limit);
+        put(offset_of!(virtio_blk_config, max_discard_seg), &one);
+        put(offset_of!(virtio_blk_config, discard_sector_alignment), &sector);
+        put(offset_of!(virtio_blk_config, max_write_zeroes_sectors), &no_limit);
+        put(offset_of!(virtio_blk_config, max_write_zeroes_seg), &one);
+        config
+    }
+
+    fn set_config(&mut self, _offset: usize, _buf: &[u8]) {
+        // Nothing that can be written (`writeback`) is offered.
+    }
+
+    fn stats(&self, _vq: VqIndex, _stats: &mut VendorStats<'_>) -> Result {
+        Err(EOPNOTSUPP)
+    }
+
+    fn work(
+        &mut self,
+        queues: &mut [Queue],
+        _features: Features,
+        iommu: &IommuGuard<'_>,
+    ) -> Progress {
+        let Some(mut queue) = queues.first_mut().and_then(|queue| queue.open(iommu)) else {
+            return Progress::Idle;
+        };
+
+        queue.drain(BUDGET, |chain, memory| match chain {
+            Ok(chain) => self.request(chain, memory),
+            Err(_) => 0,
+        })
+    }
+}

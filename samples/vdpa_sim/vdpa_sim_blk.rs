@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Simulator of a vDPA block device: a disk in memory.
+
+#![deny(unsafe_code)]
+
+mod blk;
+mod memory;
+#[expect(dead_code, reason = "the network device receives, too")]
+mod queue;
+#[expect(dead_code, reason = "only a network device can be changed")]
+mod sim;
+
+use blk::{
+    new_disk,
+    Blk,
+    Disk, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use sim::{
+    Device,
+    Model,
+    Params, //
+};
+use vdpa::{
+    mgmt::{
+        self,
+        Attributes, //
+    },
+    RootDevice,
+    UnregisteredDevice, //
+};
+
+/// The management device.
+struct BlkOperations {
+    params: Params,
+    /// The disk of all devices, if they share one.
+    shared: Option<Arc<Disk>>,
+}
+
+#[vtable]
+impl mgmt::Operations for BlkOperations {
+    type Device = Device<Blk>;
+
+    fn dev_add(
+        &self,
+        name: &CStr,
+        config: &mgmt::Config,
+    ) -> Result<UnregisteredDevice<Self::Device>> {
+        let disk = match &self.shared {
+            Some(disk) => disk.clone(),
+            None => new_disk()?,
+        };
+
+        Device::create(name, config, self.params, Blk::new(disk))
+    }
+}
+
+#[pin_data]
+struct VdpaSimBlk {
+    #[pin]
+    _mgmt: mgmt::Registration<BlkOperations>,
+    // After what refers to it.
+    _root: RootDevice,
+}
+
+impl kernel::InPlaceModule for VdpaSimBlk {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            let params = Params::new(
+                module_parameters::batch_mapping.value(),
+                module_parameters::max_iotlb_entries.value(),
+                module_parameters::use_va.value(),
+            )?;
+            let shared = if module_parameters::shared_backend.value() {
+                Some(new_disk()?)
+            } else {
+                None
+            };
+            let root = RootDevice::new(c"vdpasim_blk", module)?;
+
+            Ok(try_pin_init!(Self {
+                _mgmt <- mgmt::Registration::new(
+                    mgmt::Info {
+                        device: root.as_ref(),
+                        classes: &[Blk::DEVICE_ID],
+                        attributes: Attributes::FEATURES,
+                        features: Blk::FEATURES,
+                        max_virtqueues: Blk::QUEUES,
+                    },
+                    BlkOperations { params, shared },
+                ),
+                _root: root,
+            }))
+        })
+    }
+}
+
+module! {
+    type: VdpaSimBlk,
+    name: "vdpa_sim_blk",
+    authors: ["rust-vdpa developers"],
+    description: "vDPA device simulator for a block device",
+    license: "GPL",
+    params: {
+        batch_mapping: i32 {
+            default: 1,
+            description: "Batched mapping: 1 - enable, 0 - disable",
+        },
+        max_iotlb_entries: i32 {
+            default: 2048,
+            description: "Maximum number of mappings of an address space (2 or more)",
+        },
+        use_va: bool {
+            default: true,
+            description: "Map virtual addresses of processes",
+        },
+        shared_backend: bool {
+            default: false,
+            description: "All devices share one disk",
+        },
+    },
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Simulator of a vDPA network device: frames that are sent come back.
+
+#![deny(unsafe_code)]
+
+mod memory;
+mod net;
+mod queue;
+mod sim;
+
+use kernel::prelude::*;
+use net::Net;
+use sim::{
+    Device,
+    Model,
+    Params, //
+};
+use vdpa::{
+    mgmt::{
+        self,
+        Attributes, //
+    },
+    RootDevice,
+    UnregisteredDevice, //
+};
+
+/// The management device.
+struct NetOperations(Params);
+
+#[vtable]
+impl mgmt::Operations for NetOperations {
+    type Device = Device<Net>;
+
+    fn dev_add(
+        &self,
+        name: &CStr,
+        config: &mgmt::Config,
+    ) -> Result<UnregisteredDevice<Self::Device>> {
+        Device::create(name, config, self.0, Net::new(config))
+    }
+
+    fn dev_set_attr(&self, device: &Self::Device, config: &mgmt::Config) -> Result {
+        let mac = config.mac().ok_or(EOPNOTSUPP)?;
+
+        device.change(|net| net.set_mac(mac));
+        Ok(())
+    }
+}
+
+#[pin_data]
+struct VdpaSimNet {
+    #[pin]
+    _mgmt: mgmt::Registration<NetOperations>,
+    // After what refers to it.
+    _root: RootDevice,
+}
+
+impl kernel::InPlaceModule for VdpaSimNet {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            let params = Params::new(
+                module_parameters::batch_mapping.value(),
+                module_parameters::max_iotlb_entries.value(),
+                module_parameters::use_va.value(),
+            )?;
+            let root = RootDevice::new(c"vdpasim_net", module)?;
+
+            Ok(try_pin_init!(Self {
+                _mgmt <- mgmt::Registration::new(
+                    mgmt::Info {
+                        device: root.as_ref(),
+                        classes: &[Net::DEVICE_ID],
+                        attributes: Attributes::NET_MAC
+                            .with(Attributes::NET_MTU)
+                            .with(Attributes::FEATURES),
+                        features: Net::FEATURES,
+                        max_virtqueues: Net::QUEUES,
+                    },
+                    NetOperations(params),
+                ),
+                _root: root,
+            }))
+        })
+    }
+}
+
+module! {
+    type: VdpaSimNet,
+    name: "vdpa_sim_net",
+    authors: ["rust-vdpa developers"],
+    description: "vDPA device simulator for a network device",
+    license: "GPL",
+    params: {
+        batch_mapping: i32 {
+            default: 1,
+            description: "Batched mapping: 1 - enable, 0 - disable",
+        },
+        max_iotlb_entries: i32 {
+            default: 2048,
+            description: "Maximum number of mappings of an address space (2 or more)",
+        },
+        use_va: bool {
+            default: true,
+            description: "Map virtual addresses of processes",
+        },
+    },
+}

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The commands of a developer. How the modules are built is in Kbuild, which the kernel's build reads.
+#
+# Without KDIR everything happens in the toolbox (tools/toolbox), against the stock kernel there. With
+# KDIR=PATH, a source tree or an O= directory of a Rust enabled kernel, the modules are built against
+# that kernel with this machine's own tools, and nothing is set up.
+
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := modules
+
+Q := $(if $(filter 1,$(V)),,@)
+build := $(CURDIR)/build
+toolbox := $(CURDIR)/tools/toolbox
+
+ifdef KDIR
+kdir := $(abspath $(KDIR))
+run :=
+kmake = $(MAKE) -C $(kdir)
+release_command = cat $(kdir)/include/config/kernel.release 2>/dev/null
+no_release := $(kdir) is no kernel that has been configured and prepared (it has no include/config/kernel.release)
+else
+run := $(toolbox) run
+kmake = $(toolbox) kmake $(foreach v,V W KCFLAGS,$(if $($(v)),$(v)='$($(v))'))
+release_command = $(toolbox) path release
+no_release := there is no toolbox
+ifdef LLVM
+$(error LLVM=$(LLVM) needs KDIR: the stock kernel is built with gcc)
+endif
+endif
+
+# Asked for once, and only by what needs it.
+release = $(eval release := $$(or $$(shell $(release_command)),$$(error $(no_release))))$(release)
+
+# Our modules for that kernel: built in OBJ, left in MODULES.
+obj = $(build)/obj/$(release)
+modules = $(build)/modules/$(release)
+in_kbuild = $(kmake) M=$(CURDIR) MO=$(1)
+
+# $(call collect,FROM,TO): the modules there and no others; what has not changed stays as it is.
+define collect
+mkdir -p $(2)
+for old in $(2)/*.ko; do [ -e $(1)/$${old##*/} ] || rm -f $$old; done
+for new in $(1)/*.ko; do cmp -s $$new $(2)/$${new##*/} || cp $$new $(2)/; done
+endef
+
+PHONY := all
+all: modules
+
+PHONY += setup
+setup:
+ifdef KDIR
+	$(Q)test -e $(kdir)/rust/libkernel.rmeta || { \
+		echo 'KDIR=$(KDIR) has no Rust metadata: set CONFIG_RUST=y and build that kernel' >&2; \
+		exit 1; }
+else
+	$(Q)$(toolbox) setup
+endif
+
+PHONY += modules
+modules: setup
+	$(Q)mkdir -p $(obj)
+	+$(Q)$(call in_kbuild,$(obj)) modules
+	@$(call collect,$(obj),$(modules))
+
+PHONY += modules_install
+modules_install: modules
+ifdef KDIR
+	+$(Q)$(call in_kbuild,$(obj)) modules_install
+else
+	$(Q)test -d $(install_to) || { \
+		echo 'there is no $(install_to): this installs for Debian $(release); for another kernel give KDIR' >&2; \
+		exit 1; }
+	install -D -m 644 -t $(install_to)/updates $(modules)/*.ko
+	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) $(release)
+endif
+install_to = $(INSTALL_MOD_PATH)/lib/modules/$(release)
+
+PHONY += clean
+clean:
+	$(Q)rm -rf $(build) rust-project.json
+
+# --- The C modules that the stock kernel does not have, to test against ---------------------------
+
+c_sources := drivers/vhost/vringh.c \
+	$(addprefix drivers/vdpa/vdpa_sim/,vdpa_sim.h vdpa_sim.c vdpa_sim_net.c vdpa_sim_blk.c)
+c_obj = $(build)/obj/$(release).c
+
+PHONY += c-modules
+c-modules: setup
+	$(Q)mkdir -p $(c_obj)
+	$(Q)cp -pu tests/c-modules/Kbuild $(addprefix $(shell $(toolbox) path source)/,$(c_sources)) $(c_obj)
+	+$(Q)$(kmake) M=$(c_obj) modules
+	@$(call collect,$(c_obj),$(build)/c-modules/$(release))
+
+# --- Formatting, lints, documentation -------------------------------------------------------------
+
+kernel_rust = $(shell find rust vdpa_core virtio_vdpa vhost_vdpa drivers samples tests/kunit \
+	-name '*.rs' ! -name '*_generated.rs' 2>/dev/null)
+
+PHONY += rustfmt rustfmtcheck
+rustfmt: setup
+	$(Q)$(run) rustfmt $(kernel_rust)
+	$(Q)$(run) cargo fmt --all
+
+rustfmtcheck: setup
+	$(Q)$(run) rustfmt --check $(kernel_rust)
+	$(Q)$(run) cargo fmt --all --check
+
+PHONY += clippy clippy-kernel clippy-cargo
+clippy: clippy-kernel clippy-cargo
+
+clippy-kernel: setup
+	$(Q)mkdir -p $(obj).clippy
+	+$(Q)$(call in_kbuild,$(obj).clippy) CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
+
+clippy-cargo: setup
+	$(Q)$(run) cargo clippy --workspace --all-targets -- -D warnings
+
+PHONY += shellcheck
+shellcheck: setup
+	$(Q)$(run) shellcheck tools/toolbox tools/steps .ci/run \
+		$(wildcard tools/vm/src/guest/*.sh tests/*.sh tests/scenarios/*.sh)
+
+crates := vdpa virtqueue
+
+PHONY += rustdoc
+rustdoc: modules
+	$(Q)mkdir -p $(obj).rustdoc
+	+$(Q)$(kmake) M=$(CURDIR)/tools/rustdoc MO=$(obj).rustdoc crates='$(crates)' \
+		crates_obj=$(obj) rustdoc_out=$(build)/rustdoc modules
+
+# The kernel writes what it knows of itself; the crates here are added from the commands that built them.
+PHONY += rust-analyzer
+rust-analyzer: modules
+	+$(Q)$(call in_kbuild,$(obj)) rust-analyzer
+	$(Q)tools/rust-project $(obj) $(if $(KDIR),/,$(shell $(toolbox) path root)) >$(CURDIR)/rust-project.json
+
+# --- Tests ----------------------------------------------------------------------------------------
+
+PHONY += programs
+programs: setup
+	$(Q)$(run) cargo build --workspace --bins
+
+PHONY += test
+test: setup
+	$(Q)$(run) cargo test --workspace --no-fail-fast
+
+PHONY += check
+check:
+	$(Q)tools/steps check $(SCENARIOS)
+
+PHONY += demo
+demo:
+	$(Q)tools/steps demo
+
+define help
+The two commands:
+  demo             build everything, boot a stock kernel with the modules, show what they do
+  check            everything that can be checked; the last line counts
+                   SCENARIOS="a b": only these, of tests/scenarios
+
+Modules:
+  modules          build them for the stock kernel, into build/modules/RELEASE
+  modules KDIR=DIR [LLVM=1]
+                   build them for a kernel of your own, without the toolbox; DIR is its source or
+                   its O= directory. Its Rust support must be enabled and built.
+  modules_install [KDIR=DIR] [INSTALL_MOD_PATH=DIR]
+                   install them, where the kernel that they are for is installed
+  clean            remove what was built
+  c-modules        build the C simulators, to test against
+
+Development:
+  rustfmt          format; rustfmtcheck tells what is not
+  clippy           lint kernel and cargo code, warnings denied
+  rustdoc          documentation of the crates, into build/rustdoc
+  rust-analyzer    rust-project.json
+  test             host-side tests
+  shellcheck       lint scripts
+
+Set-up:
+  setup            what the others need, into ~/.cache/rust-vdpa; tools/toolbox has more
+
+V=1 shows commands.
+endef
+
+PHONY += help
+help:
+	$(info $(help))
+	@:
+
+.PHONY: $(PHONY)

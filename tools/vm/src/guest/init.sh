@@ -1,0 +1,37 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The first program of a guest: prepares, runs the scenario, ends the machine with its result.
+
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm /run
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmp /tmp
+mount -t tmpfs run /run
+mount -t tmpfs shm /dev/shm
+mount -t debugfs debug /sys/kernel/debug
+ln -s /proc/self/fd /dev/fd
+ln -s /proc/mounts /etc/mtab
+echo 'root:x:0:0:root:/tmp:/bin/sh' >/etc/passwd
+echo 'root:x:0:' >/etc/group
+# From here on the console gets all that the kernel says.
+echo 8 >/proc/sys/kernel/printk
+if [ -e /proc/sys/kernel/hung_task_timeout_secs ]; then
+	echo 30 >/proc/sys/kernel/hung_task_timeout_secs
+fi
+ip link set lo up
+
+stty -F /dev/ttyS1 raw -echo
+sh /lib/scenario.sh </dev/null >/dev/ttyS1 2>&1
+failed=$?
+
+# The port of QEMU's isa-debug-exit. What the kernel still has to say comes first.
+sync
+usleep 100000
+byte=$(printf '\\%03o' "$((16 + failed))")
+printf '%b' "$byte" | dd of=/dev/port bs=1 seek=1281 2>/dev/null
+poweroff -f

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One virtual machine, from start to end.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::accel::Accel;
+use crate::console;
+use crate::initramfs;
+use crate::outcome::Outcome;
+use crate::scenario::Scenario;
+use crate::Places;
+
+/// What the guest writes to the debug-exit port when no check failed; QEMU exits with `2n + 1`.
+const NO_FAILURE: i32 = 16;
+
+/// Lines of the console that are shown when a guest did not reach its end.
+const TAIL: usize = 12;
+
+/// How a virtual machine ended.
+pub enum End {
+    /// By itself.
+    Exited(ExitStatus),
+    /// It had to be killed when its time was over.
+    TimedOut,
+}
+
+/// The files of one run.
+pub struct Logs {
+    /// The kernel's console.
+    pub console: PathBuf,
+    /// What the scenario printed.
+    pub scenario: PathBuf,
+    /// What QEMU itself had to say.
+    qemu: PathBuf,
+}
+
+impl Logs {
+    /// Logs of that name, empty.
+    pub fn new(places: &Places, name: &str) -> Result<Self> {
+        let directory = places.scratch("logs")?;
+        let logs = Self {
+            console: directory.join(format!("{name}.console.log")),
+            scenario: directory.join(format!("{name}.log")),
+            qemu: directory.join(format!("{name}.qemu.log")),
+        };
+        for log in [&logs.console, &logs.scenario, &logs.qemu] {
+            File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        }
+        Ok(logs)
+    }
+}
+
+/// Runs a scenario; `show` gets each line that it prints.
+pub fn run(
+    places: &Places,
+    scenario: &Scenario,
+    accel: Accel,
+    show: &mut dyn FnMut(&str),
+) -> Result<Outcome> {
+    let archive = initramfs::build(places, scenario)?;
+    let logs = Logs::new(places, &scenario.name)?;
+    let begin = Instant::now();
+    let mut command = command(places, scenario, accel, &archive, &logs);
+    let end = run_command(&mut command, &logs, scenario.timeout, show)?;
+    let mut outcome = judge(scenario, &logs, &end)?;
+    outcome.took = begin.elapsed();
+    outcome.log = Some(logs.scenario);
+    Ok(outcome)
+}
+
+fn command(
+    places: &Places,
+    scenario: &Scenario,
+    accel: Accel,
+    archive: &Path,
+    logs: &Logs,
+) -> Command {
+    let mut command = machine(places, archive, logs, &scenario.append);
+    if scenario.icount {
+        // Only one CPU can count, and only when it is emulated.
+        command.args([
+            "-accel",
+            "tcg,thread=single",
+            "-icount",
+            "shift=0,sleep=off",
+        ]);
+    } else {
+        command.args(["-accel", accel.argument()]);
+    }
+    command
+        .args(["-smp", &scenario.cpus.to_string(), "-m", &scenario.memory])
+        .args(&scenario.qemu);
+    command
+}
+
+/// A machine that boots an archive, without accelerator and memory.
+pub fn machine(places: &Places, archive: &Path, logs: &Logs, append: &[String]) -> Command {
+    let mut console = std::ffi::OsString::from("file:");
+    console.push(&logs.console);
+    let mut line = "console=ttyS0 loglevel=5 panic=-1 oops=panic".to_owned();
+    for word in append {
+        line.push(' ');
+        line.push_str(word);
+    }
+    let mut command = Command::new("qemu-system-x86_64");
+    command
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-cpu",
+            "max",
+        ])
+        .args(["-device", "isa-debug-exit,iobase=0x501,iosize=1"])
+        .arg("-serial")
+        .arg(console)
+        .args([
+            "-chardev",
+            "stdio,id=scenario,signal=off",
+            "-serial",
+            "chardev:scenario",
+        ])
+        .arg("-kernel")
+        .arg(places.image())
+        .arg("-initrd")
+        .arg(archive)
+        .args(["-append", &line]);
+    command
+}
+
+/// Kills and collects a child that is still there when this goes away.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has already been waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a machine until it ends or its time is over.
+pub fn run_command(
+    command: &mut Command,
+    logs: &Logs,
+    timeout: Duration,
+    show: &mut dyn FnMut(&str),
+) -> Result<End> {
+    let deadline = Instant::now() + timeout;
+    let mut log = File::create(&logs.scenario)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&logs.qemu)?);
+    let mut running = Running(command.spawn().context("cannot run qemu-system-x86_64")?);
+    let lines = read_lines(running.0.stdout.take().context("no pipe")?);
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                writeln!(log, "{line}")?;
+                show(&line);
+            }
+            Err(RecvTimeoutError::Timeout) => return Ok(End::TimedOut),
+            // It has closed its output, so it is about to end.
+            Err(RecvTimeoutError::Disconnected) => return Ok(End::Exited(running.0.wait()?)),
+        }
+    }
+}
+
+/// Lines of a pipe, without carriage returns; what is not UTF-8 is replaced.
+fn read_lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n') {
+            let Ok(line) = line else { break };
+            let line = String::from_utf8_lossy(&line)
+                .trim_end_matches('\r')
+                .to_owned();
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn judge(scenario: &Scenario, logs: &Logs, end: &End) -> Result<Outcome> {
+    let console = String::from_utf8_lossy(&fs::read(&logs.console)?).into_owned();
+    let qemu = fs::read_to_string(&logs.qemu)?;
+    let (mut outcome, ended) = Outcome::from_log(&fs::read_to_string(&logs.scenario)?);
+
+    if let Some((lines, count)) = console::first_report(&console) {
+        outcome.failures.push(format!(
+            "the kernel has nothing to report: {count} lines in {}\n{}",
+            logs.console.display(),
+            lines.join("\n")
+        ));
+    } else if let Some(why) = unfinished(scenario, end, ended, &outcome) {
+        let last = [tail(&qemu), tail(&console)].concat();
+        outcome.failures.push(format!(
+            "the guest reaches its end: {why}\n{}",
+            last.join("\n")
+        ));
+    }
+    Ok(outcome)
+}
+
+/// Why a guest did not reach its end as it should have.
+fn unfinished(scenario: &Scenario, end: &End, ended: bool, outcome: &Outcome) -> Option<String> {
+    let status = match end {
+        End::TimedOut => return Some(format!("killed after {} s", scenario.timeout.as_secs())),
+        End::Exited(status) => status,
+    };
+    if let Some(signal) = status.signal() {
+        return Some(format!("QEMU was killed by signal {signal}"));
+    }
+    if !ended {
+        return Some(format!("it stopped before, QEMU's {status}"));
+    }
+    // What the guest counted must be what was printed; it does not count beyond 100.
+    let counted = outcome.failures.len().min(100) as i32;
+    let expected = 2 * (NO_FAILURE + counted) + 1;
+    (status.code() != Some(expected))
+        .then(|| format!("QEMU's {status}, expected {expected} for {counted} failed checks"))
+}
+
+fn tail(log: &str) -> Vec<&str> {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].to_vec()
+}
+
+/// Whether a guest ended by itself with no check failed.
+pub fn succeeded(end: &End) -> bool {
+    matches!(end, End::Exited(status) if status.code() == Some(2 * NO_FAILURE + 1))
+}

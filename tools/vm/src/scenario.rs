@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a scenario asks for, in the comment lines at its top.
+//!
+//! ```text
+//! # title: stock virtio_vdpa on our bus
+//! # modules: ours/vdpa stock/virtio_vdpa
+//! # tools: vdpa mkfs.ext4 guest
+//! ```
+//!
+//! | line | meaning | without it |
+//! | --- | --- | --- |
+//! | `title` | what it shows, in a few words | the name of the file |
+//! | `modules` | modules for the guest, as `FROM/NAME`: `ours`, `stock`, or `c` for the C twins that the stock kernel does not have; what they depend on comes along | none |
+//! | `tools` | programs for the guest: of this workspace, or of the root | only busybox |
+//! | `files` | files of the project, which the guest finds in `/files` | none |
+//! | `cpus` | virtual CPUs | 2, or 1 with `icount` |
+//! | `memory` | as QEMU takes it | 1G |
+//! | `timeout` | seconds until it has failed | 120 |
+//! | `append` | words for the kernel's command line | none |
+//! | `qemu` | more arguments for QEMU | none |
+//! | `icount` | `yes`: one CPU, one instruction takes one nanosecond | no |
+//!
+//! `modules`, `tools`, `files`, `append` and `qemu` may be given on several lines.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{bail, ensure, Context, Result};
+
+use crate::modules::ModuleName;
+
+/// A script and what it asks for.
+pub struct Scenario {
+    /// The name of the file without its ending.
+    pub name: String,
+    /// The script.
+    pub path: PathBuf,
+    /// What it shows, in a few words.
+    pub title: String,
+    /// Modules that the guest shall find.
+    pub modules: Vec<ModuleName>,
+    /// Programs that the guest shall find.
+    pub tools: Vec<String>,
+    /// Files that the guest shall find.
+    pub files: Vec<PathBuf>,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory, as QEMU takes it.
+    pub memory: String,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Words for the kernel's command line.
+    pub append: Vec<String>,
+    /// More arguments for QEMU.
+    pub qemu: Vec<String>,
+    /// Whether time is counted in instructions.
+    pub icount: bool,
+}
+
+impl Scenario {
+    /// Reads the script and the lines at its top.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(path, &text).with_context(|| path.display().to_string())
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let name = path
+            .file_stem()
+            .context("no name")?
+            .to_string_lossy()
+            .into_owned();
+        let mut scenario = Self {
+            cpus: 0,
+            title: name.clone(),
+            name,
+            path: path.to_owned(),
+            modules: Vec::new(),
+            tools: Vec::new(),
+            files: Vec::new(),
+            memory: "1G".to_owned(),
+            timeout: Duration::from_secs(120),
+            append: Vec::new(),
+            qemu: Vec::new(),
+            icount: false,
+        };
+        for line in text.lines().take_while(|line| line.starts_with('#')) {
+            if let Some((key, value)) = header(line) {
+                scenario
+                    .set(key, value)
+                    .with_context(|| format!("line '{line}'"))?;
+            }
+        }
+        ensure!(
+            !scenario.icount || scenario.cpus <= 1,
+            "with icount there is one CPU"
+        );
+        if scenario.cpus == 0 {
+            scenario.cpus = if scenario.icount { 1 } else { 2 };
+        }
+        Ok(scenario)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let words = || value.split_whitespace();
+        match key {
+            "title" => self.title = value.to_owned(),
+            "modules" => {
+                for word in words() {
+                    self.modules.push(word.parse()?);
+                }
+            }
+            "tools" => self.tools.extend(words().map(str::to_owned)),
+            "files" => self.files.extend(words().map(PathBuf::from)),
+            "cpus" => self.cpus = number(value)?,
+            "memory" => self.memory = value.to_owned(),
+            "timeout" => self.timeout = Duration::from_secs(number(value)?.into()),
+            "append" => self.append.extend(words().map(str::to_owned)),
+            "qemu" => self.qemu.extend(words().map(str::to_owned)),
+            "icount" => {
+                self.icount = match value {
+                    "yes" => true,
+                    "no" => false,
+                    _ => bail!("'{value}' is neither yes nor no"),
+                }
+            }
+            _ => bail!(
+                "no such key '{key}'; there are title, modules, tools, files, cpus, memory, \
+                 timeout, append, qemu and icount"
+            ),
+        }
+        Ok(())
+    }
+}
+
+/// Splits `# key: value`; other comments are for people.
+fn header(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.strip_prefix("# ")?.split_once(": ")?;
+    let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase());
+    is_key.then(|| (key, value.trim()))
+}
+
+fn number(value: &str) -> Result<u32> {
+    match value.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => bail!("'{value}' is not a number above 0"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Scenario> {
+        Scenario::parse(Path::new("tests/scenarios/some.sh"), text)
+    }
+
+    #[test]
+    fn values_and_defaults() {
+        let scenario = parse(
+            "# SPDX-License-Identifier: GPL-2.0\n#\n# title: a: b\n# modules: ours/vdpa stock/ext4\n\
+             # modules: c/vdpa_sim\n# timeout: 7\n\n# tools: late\n",
+        )
+        .unwrap();
+        assert_eq!(scenario.name, "some");
+        assert_eq!(scenario.title, "a: b");
+        assert_eq!(scenario.modules.len(), 3);
+        assert_eq!(scenario.timeout, Duration::from_secs(7));
+        assert_eq!(scenario.cpus, 2);
+        assert!(
+            scenario.tools.is_empty(),
+            "below the first empty line is the script"
+        );
+    }
+
+    #[test]
+    fn refusals() {
+        for text in [
+            "# module: ours/vdpa",
+            "# modules: vdpa",
+            "# modules: theirs/vdpa",
+            "# timeout: 0",
+            "# cpus: two",
+            "# icount: maybe",
+            "# icount: yes\n# cpus: 2",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(parse("# icount: yes").unwrap().cpus, 1);
+    }
+
+    #[test]
+    fn sentences_are_no_headers() {
+        assert!(parse("# Note: this is prose.\n# see tests/x: also prose").is_ok());
+    }
+}

@@ -56,6 +56,9 @@ macro_rules! call {
 }
 use call;
 
+/// The function of a callback.
+pub(crate) type CallbackFn = unsafe extern "C" fn(*mut c_void) -> bindings::irqreturn_t;
+
 /// What an operation that can fail has returned; absent operations fail with `EOPNOTSUPP`.
 #[inline]
 fn result(ret: Option<c_int>) -> Result {

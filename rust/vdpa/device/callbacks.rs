@@ -2,7 +2,10 @@
 
 //! Callbacks of a consumer.
 
-use super::Device;
+use super::{
+    CallbackFn,
+    Device, //
+};
 use crate::bindings;
 use core::ptr::null_mut;
 use kernel::{
@@ -173,18 +176,14 @@ impl<T: Target> Drop for Callbacks<T> {
 
 /// A target in the form that C takes.
 #[inline]
-#[allow(clippy::type_complexity)]
-fn callback<T: Target>(
-    target: Option<&Arc<T>>,
-) -> (
-    Option<unsafe extern "C" fn(*mut c_void) -> bindings::irqreturn_t>,
-    *mut c_void,
-) {
-    target.map_or((None, null_mut()), |target| {
-        let private = Arc::as_ptr(target).cast_mut().cast();
-
-        (Some(call_target::<T> as _), private)
-    })
+fn callback<T: Target>(target: Option<&Arc<T>>) -> (Option<CallbackFn>, *mut c_void) {
+    match target {
+        Some(target) => (
+            Some(call_target::<T>),
+            Arc::as_ptr(target).cast_mut().cast(),
+        ),
+        None => (None, null_mut()),
+    }
 }
 
 /// Calls the target that `private` points to.

@@ -5,6 +5,7 @@
 use super::{
     call,
     result,
+    CallbackFn,
     Device,
     Vq, //
 };
@@ -239,11 +240,7 @@ impl Device<Bound> {
     /// until the callback was removed or replaced while the device was quiet: before it was given
     /// DRIVER_OK, or after a [reset](Self::reset).
     #[inline]
-    pub(crate) unsafe fn set_config_cb(
-        &self,
-        callback: Option<unsafe extern "C" fn(*mut c_void) -> bindings::irqreturn_t>,
-        private: *mut c_void,
-    ) {
+    pub(crate) unsafe fn set_config_cb(&self, callback: Option<CallbackFn>, private: *mut c_void) {
         let mut cb = bindings::vdpa_callback {
             callback,
             private,

@@ -5,6 +5,7 @@
 use super::{
     call,
     result,
+    CallbackFn,
     Device, //
 };
 use crate::{
@@ -97,11 +98,7 @@ impl<'a> Vq<'a> {
     /// until the callback was removed or replaced while the device was quiet: before it was given
     /// DRIVER_OK, or after a [reset](Device::reset).
     #[inline]
-    pub(crate) unsafe fn set_cb(
-        self,
-        callback: Option<unsafe extern "C" fn(*mut c_void) -> bindings::irqreturn_t>,
-        private: *mut c_void,
-    ) {
+    pub(crate) unsafe fn set_cb(self, callback: Option<CallbackFn>, private: *mut c_void) {
         let index = self.index;
         let mut cb = bindings::vdpa_callback {
             callback,

@@ -63,11 +63,7 @@ impl<T: Transport> Device<T> {
     /// # Errors
     ///
     /// `EINVAL` where the device id is 0, `ENOMEM`, and what adding a device to its bus returns.
-    pub fn register(
-        vdpa: &crate::Device<Bound>,
-        parent: &device::Device,
-        id: DeviceId,
-    ) -> Result {
+    pub fn register(vdpa: &crate::Device<Bound>, parent: &device::Device, id: DeviceId) -> Result {
         if id.device == 0 {
             return Err(EINVAL);
         }

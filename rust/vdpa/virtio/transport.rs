@@ -64,16 +64,11 @@ pub trait Transport: Sized + 'static {
 
     /// Makes the virtqueues that the driver asks for.
     ///
-    /// Each of the `slots` that [is wanted](Slot::is_wanted) has to be [filled](Slot::fill). If this
+    /// Each of the `slots` that [is wanted](super::Slot::is_wanted) has to be
+    /// [filled](super::Slot::fill). If this
     /// fails, the virtqueues that were handed over already are freed again.
-    ///
-    /// [`Slot::is_wanted`]: super::Slot::is_wanted
-    /// [`Slot::fill`]: super::Slot::fill
-    fn find_vqs(
-        dev: &Device<Self>,
-        slots: Slots<'_>,
-        affinity: Option<&mut IrqAffinity>,
-    ) -> Result;
+    fn find_vqs(dev: &Device<Self>, slots: Slots<'_>, affinity: Option<&mut IrqAffinity>)
+        -> Result;
 
     /// Returns the features that the device offers.
     fn get_features(dev: &Device<Self>) -> Features;
@@ -117,6 +112,7 @@ pub trait Transport: Sized + 'static {
 /// device (or one of its virtqueues) that was made by [`Device::register`] for the same `T`.
 pub(super) struct Table<T>(PhantomData<T>);
 
+#[expect(clippy::missing_safety_doc)] // Said for `Table`.
 impl<T: Transport> Table<T> {
     pub(super) const OPS: virtio_config_ops = virtio_config_ops {
         get: Some(Self::get),
@@ -289,11 +285,11 @@ impl<T: Transport> Table<T> {
         // SAFETY: See `Table`; this is called by the ring, which is consistent then.
         let data = unsafe { bindings::vring_notification_data(vq) };
 
-        // SAFETY: See `Table`. The lower half of `data` is the index, which `vq` has too.
-        T::notify_with_data(
-            unsafe { Virtqueue::<T>::vq_from_raw(vq) },
-            (data >> 16) as u16,
-        );
+        // SAFETY: See `Table`.
+        let vq = unsafe { Virtqueue::<T>::vq_from_raw(vq) };
+
+        // The lower half is the index, which `vq` has too.
+        T::notify_with_data(vq, (data >> 16) as u16);
         true
     }
 }

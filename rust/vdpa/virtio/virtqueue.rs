@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     bindings,
+    device::CallbackFn,
     Status,
     Vq,
     VqAddress, //
@@ -250,7 +251,12 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
     pub(super) unsafe fn vq_from_raw(raw: *const bindings::virtqueue) -> Vq<'a> {
         // SAFETY: By the safety requirements of this function. `new` has compared the index with
         // the number of virtqueues, which does not change.
-        unsafe { Vq::new_unchecked(Device::<T>::from_raw((*raw).vdev).vdpa(), (*raw).index as u16) }
+        unsafe {
+            Vq::new_unchecked(
+                Device::<T>::from_raw((*raw).vdev).vdpa(),
+                (*raw).index as u16,
+            )
+        }
     }
 
     /// Returns the device's side.
@@ -288,7 +294,7 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
     pub fn enable_cb(&self) {
         // SAFETY: By the type invariant.
         let wanted = unsafe { (*self.raw.as_ptr()).callback }.is_some();
-        let callback = wanted.then_some(interrupt as _);
+        let callback = wanted.then_some::<CallbackFn>(interrupt);
 
         // SAFETY: The callback is removed, while the device is quiet, before the virtqueue is
         // freed: in `drop`.
@@ -322,13 +328,12 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
             // SAFETY: All elements are virtqueues.
             let raw = unsafe { container_of!(first, bindings::virtqueue, list) };
 
+            // SAFETY: Elements of a list are not NULL.
+            let raw = unsafe { NonNull::new_unchecked(raw) };
+
             // INVARIANT: All virtqueues of a device were made by `new`; those that are left in the
             // list were handed over, and come back to us here.
-            // SAFETY: Elements are not NULL.
-            drop(Self {
-                dev,
-                raw: unsafe { NonNull::new_unchecked(raw) },
-            });
+            drop(Self { dev, raw });
         }
     }
 }

@@ -138,11 +138,10 @@ impl Iterator for Iter<'_> {
             }
         };
 
-        // INVARIANT: The function returns the next mapping of the same table.
         // SAFETY: By the type invariant.
-        self.next = NonNull::new(unsafe {
-            bindings::vhost_iotlb_itree_next(map.as_ptr(), 0, u64::MAX)
-        });
+        let next = unsafe { bindings::vhost_iotlb_itree_next(map.as_ptr(), 0, u64::MAX) };
+        // INVARIANT: It is the next mapping of the same table.
+        self.next = NonNull::new(next);
         Some(range)
     }
 }

@@ -109,7 +109,11 @@ pub struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     #[inline]
-    pub(crate) fn new(space: Option<&'a Space>, kernel_driver: bool, mm: Option<&'a UsedMm>) -> Self {
+    pub(crate) fn new(
+        space: Option<&'a Space>,
+        kernel_driver: bool,
+        mm: Option<&'a UsedMm>,
+    ) -> Self {
         Self {
             space,
             identity: kernel_driver && mm.is_none() && space.is_some_and(|space| space.untouched),
@@ -281,9 +285,7 @@ impl<'a> Memory<'a> {
             }
             Behind::User if piece.len == 2 => {
                 // SAFETY: The address is checked there; in one access, unlike `copy_to_user()`.
-                to_result(unsafe {
-                    bindings::rust_vdpa_put_user_u16(value, piece.ptr.cast())
-                })
+                to_result(unsafe { bindings::rust_vdpa_put_user_u16(value, piece.ptr.cast()) })
             }
             _ => Err(EFAULT),
         }
@@ -371,7 +373,11 @@ impl<'a> Memory<'a> {
                 // SAFETY: By the requirements of this function; the other side is checked.
                 let left =
                     unsafe { bindings::copy_from_user(to.cast(), from.ptr.cast(), from.len) };
-                if left == 0 { Ok(()) } else { Err(EFAULT) }
+                if left == 0 {
+                    Ok(())
+                } else {
+                    Err(EFAULT)
+                }
             }
         }
     }
@@ -393,7 +399,11 @@ impl<'a> Memory<'a> {
             Behind::User => {
                 // SAFETY: By the requirements of this function; the other side is checked.
                 let left = unsafe { bindings::copy_to_user(to.ptr.cast(), from.cast(), to.len) };
-                if left == 0 { Ok(()) } else { Err(EFAULT) }
+                if left == 0 {
+                    Ok(())
+                } else {
+                    Err(EFAULT)
+                }
             }
         }
     }

@@ -124,13 +124,19 @@ pub trait Operations: Send + Sync + Sized + 'static {
     /// What is made.
     type Device: ConfigOps;
 
-    /// Makes a device. It is registered when this has returned.
+    /// Makes a device, in the device tree below the management device if it has no better place.
+    /// It is registered when this has returned.
     ///
     /// # Errors
     ///
     /// Go to the user. `EOPNOTSUPP` for what this device cannot be made with, `ENOSPC` where no
     /// more can be made.
-    fn dev_add(&self, name: &CStr, config: &Config) -> Result<UnregisteredDevice<Self::Device>>;
+    fn dev_add(
+        &self,
+        mgmt: &device::Device,
+        name: &CStr,
+        config: &Config,
+    ) -> Result<UnregisteredDevice<Self::Device>>;
 
     /// A device is about to be unregistered.
     fn dev_del(&self, device: &Self::Device) {
@@ -245,7 +251,7 @@ impl<T: Operations> Registration<T> {
             // SAFETY: Both are valid for the call; `Config` is a transparent wrapper.
             let (name, config) = unsafe { (CStr::from_char_ptr(name), &*config.cast::<Config>()) };
 
-            let device = this.operations.dev_add(name, config)?;
+            let device = this.operations.dev_add(&this.device, name, config)?;
             // SAFETY: This is the operation in question.
             unsafe { device.register_managed(mdev) }?;
             Ok(0)

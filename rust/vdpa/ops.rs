@@ -2,6 +2,9 @@
 
 //! The C tables of operations, made from the traits in [`provider`](crate::provider).
 
+// What the functions demand of their callers is said once, at `Table`.
+#![expect(clippy::missing_safety_doc)]
+
 use crate::{
     alloc::Allocation,
     bindings::{

@@ -4,6 +4,9 @@
 //!
 //! The safety rules of [`Table`] hold here as well.
 
+// What the functions demand of their callers is said once, at `Table`.
+#![expect(clippy::missing_safety_doc)]
+
 use crate::{
     bindings::{
         self,
@@ -188,9 +191,7 @@ impl<T: SoftDma> Table<T> {
             let range = map_range(iova, size, pa, perm)?;
 
             // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }
-                .iommu()
-                .map(Asid(asid), range)?;
+            unsafe { Self::data(vdev) }.iommu().map(Asid(asid), range)?;
             Ok(0)
         })
     }

@@ -3,6 +3,7 @@
 //! Keeping the log readable.
 
 use crate::bindings;
+use kernel::prelude::*;
 
 /// Whether a message may be printed now that a guest or a user can cause at will.
 ///
@@ -11,5 +12,5 @@ use crate::bindings;
 #[inline]
 pub fn ratelimit() -> bool {
     // SAFETY: The name is a valid string.
-    unsafe { bindings::__printk_ratelimit(c"vdpa".as_ptr().cast()) != 0 }
+    unsafe { bindings::__printk_ratelimit(c"vdpa".as_char_ptr()) != 0 }
 }

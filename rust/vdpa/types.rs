@@ -27,7 +27,9 @@ impl VqIndex {
             return None;
         }
         // INVARIANT: `index < nvqs` was checked just above; 0 is below any `nvqs` that gets here.
-        u16::try_from(index & index_mask(index, nvqs)).ok().map(Self)
+        u16::try_from(index & index_mask(index, nvqs))
+            .ok()
+            .map(Self)
     }
 
     /// Returns the number.

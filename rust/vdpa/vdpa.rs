@@ -8,6 +8,8 @@ mod alloc;
 pub mod bindings;
 mod bottom_half;
 mod callback;
+mod device;
+pub mod driver;
 mod iotlb;
 mod memory;
 pub mod mgmt;
@@ -20,6 +22,7 @@ pub mod rwsem;
 mod soft_iommu;
 mod stats;
 mod types;
+pub mod virtio;
 mod worker;
 
 pub use self::{
@@ -30,6 +33,13 @@ pub use self::{
     },
     bottom_half::BottomHalfGuard,
     callback::Callback,
+    device::{
+        Callbacks,
+        Device,
+        Target,
+        Translation,
+        Vq, //
+    },
     iotlb::{
         Iotlb,
         MapRange,

@@ -91,10 +91,15 @@ struct NullOperations;
 impl mgmt::Operations for NullOperations {
     type Device = Null;
 
-    fn dev_add(&self, name: &CStr, _config: &mgmt::Config) -> Result<UnregisteredDevice<Null>> {
+    fn dev_add(
+        &self,
+        mgmt: &kernel::device::Device,
+        name: &CStr,
+        _config: &mgmt::Config,
+    ) -> Result<UnregisteredDevice<Null>> {
         let info = DeviceInfo {
             name: Some(name),
-            parent: None,
+            parent: Some(mgmt),
             dma_device: None,
             virtqueues: 1,
             groups: 1,

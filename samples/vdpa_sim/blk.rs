@@ -110,11 +110,7 @@ impl Blk {
     }
 
     /// Discards or zeroes one range of sectors. What is discarded may keep its contents, and does.
-    fn clear(
-        &self,
-        zero: bool,
-        data: &mut Reader<'_, GuestMemory<'_>>,
-    ) -> Result<(), Failure> {
+    fn clear(&self, zero: bool, data: &mut Reader<'_, GuestMemory<'_>>) -> Result<(), Failure> {
         // `struct virtio_blk_discard_write_zeroes`; one is what the configuration allows.
         if data.remaining() != 16 {
             return Err(Failure::Io);
@@ -137,11 +133,7 @@ impl Blk {
 
         let range = range(sector, u64::from(sectors) * SECTOR_SIZE)?;
         if zero {
-            self.disk
-                .lock()
-                .get_mut(range)
-                .ok_or(Failure::Io)?
-                .fill(0);
+            self.disk.lock().get_mut(range).ok_or(Failure::Io)?.fill(0);
         }
         Ok(())
     }
@@ -233,17 +225,41 @@ impl Model for Blk {
         let no_limit = u32::MAX.to_le_bytes();
         let one = 1u32.to_le_bytes();
 
-        put(offset_of!(virtio_blk_config, capacity), &CAPACITY.to_le_bytes());
-        put(offset_of!(virtio_blk_config, size_max), &SIZE_MAX.to_le_bytes());
-        put(offset_of!(virtio_blk_config, seg_max), &SEG_MAX.to_le_bytes());
+        put(
+            offset_of!(virtio_blk_config, capacity),
+            &CAPACITY.to_le_bytes(),
+        );
+        put(
+            offset_of!(virtio_blk_config, size_max),
+            &SIZE_MAX.to_le_bytes(),
+        );
+        put(
+            offset_of!(virtio_blk_config, seg_max),
+            &SEG_MAX.to_le_bytes(),
+        );
         put(offset_of!(virtio_blk_config, blk_size), &sector);
-        put(offset_of!(virtio_blk_config, min_io_size), &1u16.to_le_bytes());
+        put(
+            offset_of!(virtio_blk_config, min_io_size),
+            &1u16.to_le_bytes(),
+        );
         put(offset_of!(virtio_blk_config, opt_io_size), &one);
-        put(offset_of!(virtio_blk_config, num_queues), &1u16.to_le_bytes());
-        put(offset_of!(virtio_blk_config, max_discard_sectors), &no_limit);
+        put(
+            offset_of!(virtio_blk_config, num_queues),
+            &1u16.to_le_bytes(),
+        );
+        put(
+            offset_of!(virtio_blk_config, max_discard_sectors),
+            &no_limit,
+        );
         put(offset_of!(virtio_blk_config, max_discard_seg), &one);
-        put(offset_of!(virtio_blk_config, discard_sector_alignment), &sector);
-        put(offset_of!(virtio_blk_config, max_write_zeroes_sectors), &no_limit);
+        put(
+            offset_of!(virtio_blk_config, discard_sector_alignment),
+            &sector,
+        );
+        put(
+            offset_of!(virtio_blk_config, max_write_zeroes_sectors),
+            &no_limit,
+        );
         put(offset_of!(virtio_blk_config, max_write_zeroes_seg), &one);
         config
     }

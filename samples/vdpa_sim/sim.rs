@@ -228,9 +228,7 @@ impl<M: Model> Work for Sim<M> {
         let Ok(iommu) = self.iommu.lock() else {
             return false;
         };
-        let progress = state
-            .model
-            .work(&mut state.queues, state.features, &iommu);
+        let progress = state.model.work(&mut state.queues, state.features, &iommu);
         drop(iommu);
 
         let mut interrupts = 0;
@@ -270,6 +268,7 @@ pub(crate) struct Device<M: Model> {
 impl<M: Model> Device<M> {
     /// Makes a device for `vdpa dev add`.
     pub(crate) fn create(
+        mgmt: &kernel::device::Device,
         name: &CStr,
         config: &mgmt::Config,
         params: Params,
@@ -288,7 +287,7 @@ impl<M: Model> Device<M> {
         UnregisteredDevice::in_software(
             &DeviceInfo {
                 name: Some(name),
-                parent: None,
+                parent: Some(mgmt),
                 dma_device: None,
                 virtqueues: M::QUEUES,
                 groups: M::GROUPS,
@@ -312,11 +311,7 @@ impl<M: Model> Device<M> {
     fn with_queue<R>(&self, vq: VqIndex, f: impl FnOnce(&mut Queue) -> R) -> Result<R> {
         let mut state = self.sim.state.lock();
 
-        state
-            .queues
-            .get_mut(usize::from(vq))
-            .map(f)
-            .ok_or(EINVAL)
+        state.queues.get_mut(usize::from(vq)).map(f).ok_or(EINVAL)
     }
 
     fn line(&self, vq: VqIndex) -> Option<&Line> {
@@ -506,7 +501,11 @@ impl<M: Model> ConfigOps for Device<M> {
     fn get_config(&self, offset: usize, buf: &mut [u8]) {
         let config = self.sim.state.lock().model.config();
 
-        if let Some(part) = config.as_ref().get(offset..).and_then(|c| c.get(..buf.len())) {
+        if let Some(part) = config
+            .as_ref()
+            .get(offset..)
+            .and_then(|c| c.get(..buf.len()))
+        {
             buf.copy_from_slice(part);
         }
     }

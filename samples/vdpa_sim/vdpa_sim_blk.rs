@@ -47,6 +47,7 @@ impl mgmt::Operations for BlkOperations {
 
     fn dev_add(
         &self,
+        mgmt: &kernel::device::Device,
         name: &CStr,
         config: &mgmt::Config,
     ) -> Result<UnregisteredDevice<Self::Device>> {
@@ -55,7 +56,7 @@ impl mgmt::Operations for BlkOperations {
             None => new_disk()?,
         };
 
-        Device::create(name, config, self.params, Blk::new(disk))
+        Device::create(mgmt, name, config, self.params, Blk::new(disk))
     }
 }
 

@@ -958,6 +958,10 @@ fn what_another_device_left_in_the_flags_is_overwritten() {
     assert_eq!(ram.peek16(USED), 0);
     ring.disable_notifications(&ram).unwrap();
     assert_eq!(ram.peek16(USED), 1);
+    assert_eq!(ring.enable_notifications(&ram), Ok(false));
+    assert_eq!(ram.peek16(USED), 0);
+    // Another device had the ring in between.
+    ram.poke16(USED, 1);
     ring.set_state(ring.state());
     assert_eq!(ring.enable_notifications(&ram), Ok(false));
     assert_eq!(ram.peek16(USED), 0);

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ethernet frames to oneself: a device that loops them back must return each of them once, in
+//! order and unchanged.
+
+pub mod destination;
+pub mod frame;
+pub mod interface;
+pub mod stream;
+
+use anyhow::{Context, Result};
+
+use crate::arguments::Arguments;
+use crate::random::MAX_SEED;
+use crate::report::Report;
+use frame::{MAX_LENGTH, MIN_LENGTH};
+use interface::Interface;
+use stream::{Stream, Verify};
+
+/// The command `frames`.
+pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
+    let name = arguments.required("--if")?;
+    let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
+
+    if arguments.flag("--drop-check") {
+        arguments.finish()?;
+        return destination::run(&Interface::open(&name)?, report, seed);
+    }
+
+    let stream = Stream {
+        count: arguments.number("--count", 1000, 1..=u64::MAX)?,
+        size: arguments.number("--size", 64, MIN_LENGTH as u64..=MAX_LENGTH as u64)? as usize,
+        inflight: arguments.number("--inflight", 32, 1..=4096)? as usize,
+        seed,
+        verify: if arguments.flag("--bench") {
+            Verify::Sequence
+        } else {
+            Verify::Everything
+        },
+    };
+    arguments.finish()?;
+
+    let interface = Interface::open(&name)?;
+    let before = interface.counters()?;
+    let result = stream.run(&interface);
+    let after = interface.counters()?;
+
+    let passed = match &result {
+        Ok(time) => {
+            println!(
+                "frames size={} inflight={} count={} ns_per_frame={}",
+                stream.size,
+                stream.inflight,
+                stream.count,
+                time.as_nanos() / u128::from(stream.count)
+            );
+            true
+        }
+        Err(_) => false,
+    };
+    report.check(
+        format_args!("frames/{}-bytes-{}-in-flight", stream.size, stream.inflight),
+        result.map(drop),
+    );
+    if passed {
+        report.check(
+            "frames/counters",
+            before
+                .check_growth(&after, stream.count, stream.size as u64)
+                .context("after as many frames"),
+        );
+    }
+    Ok(())
+}

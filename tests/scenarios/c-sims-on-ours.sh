@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: the C simulators on our bus and transport
+# modules: ours/vdpa ours/virtio_vdpa c/vdpa_sim_net c/vdpa_sim_blk
+# modules: stock/virtio_net stock/virtio_blk stock/ext4
+# tools: vdpa mkfs.ext4 guest
+# files: tests/traffic.sh
+# timeout: 120
+
+. /files/traffic.sh
+
+load ours/vdpa
+load ours/virtio_vdpa
+load stock/virtio_net
+load stock/virtio_blk
+load stock/ext4
+load c/vdpa_sim_net
+load c/vdpa_sim_blk
+# The C simulator compares MAC addresses up to the first byte that is 0.
+check "a network device is added" add_net net0 52:54:11:12:34:56
+check "a block device is added" add_blk blk0
+net_traffic net0
+disk_traffic blk0
+check "the network device is deleted" vdpa dev del net0
+check "the block device is deleted" vdpa dev del blk0
+nothing_left vdpa_sim_net vdpa_sim_blk vdpa_sim virtio_vdpa vdpa

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: unloading in every order, deletion during traffic 200 times, nothing leaks
+# modules: ours/vdpa ours/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
+# modules: stock/vhost_iotlb stock/virtio_net stock/virtio_blk
+# tools: vdpa guest
+# files: tests/traffic.sh
+# memory: 2G
+# timeout: 400
+
+. /files/traffic.sh
+
+load_all() {
+	load ours/vdpa && load ours/virtio_vdpa && load ours/vdpa_sim_net && load ours/vdpa_sim_blk
+}
+
+# Every order in which the three users of the bus can go, with devices there or without.
+unload_orders() {
+	for order in "virtio_vdpa vdpa_sim_net vdpa_sim_blk" "virtio_vdpa vdpa_sim_blk vdpa_sim_net" \
+		"vdpa_sim_net virtio_vdpa vdpa_sim_blk" "vdpa_sim_net vdpa_sim_blk virtio_vdpa" \
+		"vdpa_sim_blk virtio_vdpa vdpa_sim_net" "vdpa_sim_blk vdpa_sim_net virtio_vdpa"; do
+		load_all
+		if [ "$1" = "with devices" ]; then
+			add_net net0 && add_blk blk0 || return
+			ip link set "$(interface_of net0)" up || return
+		fi
+		# The bus is in use until the last of them is gone.
+		for name in $order; do
+			! rmmod vdpa 2>/dev/null || return
+			unload "$name" || return
+		done
+		unload vdpa || return
+	done
+}
+
+# Traffic that goes on until its device is gone, which makes it fail.
+busy_net() {
+	while guest frames --if "$1" --count 100000 --size 1514 --inflight 32; do :; done
+}
+
+busy_blk() {
+	while dd if="/dev/$1" of=/dev/null bs=64k; do :; done
+	while dd if=/dev/zero of="/dev/$1" bs=64k; do :; done
+}
+
+delete_busy() {
+	local i interface
+	for i in $(seq "$1"); do
+		add_net net0 || return
+		interface=$(interface_of net0)
+		ip link set "$interface" up || return
+		busy_net "$interface" >/dev/null 2>&1 &
+		if [ $((i % 10)) = 0 ]; then
+			add_blk blk0 || return
+			busy_blk "$(disk_of blk0)" >/dev/null 2>&1 &
+		fi
+		usleep $((i % 7 * 20000))
+		vdpa dev del net0 || return
+		if [ $((i % 10)) = 0 ]; then
+			vdpa dev del blk0 || return
+		fi
+		wait
+	done
+}
+
+load stock/vhost_iotlb
+load stock/virtio_net
+load stock/virtio_blk
+# What is allocated once and kept is there when counting begins.
+load_all
+delete_busy 20
+unload vdpa_sim_net vdpa_sim_blk virtio_vdpa vdpa
+unload_orders "with devices"
+guest counts >/tmp/before
+
+check "unloaded in every order" unload_orders "without devices"
+check "unloaded in every order, with devices in use" unload_orders "with devices"
+load_all
+check "deleted 200 times during traffic" delete_busy 200
+check "no device is left" eval "! vdpa dev show | grep -q ."
+nothing_left vdpa_sim_net vdpa_sim_blk virtio_vdpa vdpa
+checks guest counts --compare /tmp/before --slack-kb 8192

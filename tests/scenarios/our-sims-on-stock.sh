@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: our simulators and transport on the stock bus
+# modules: stock/vdpa ours/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
+# modules: stock/virtio_net stock/virtio_blk stock/ext4
+# tools: vdpa mkfs.ext4 guest
+# files: tests/traffic.sh
+# timeout: 120
+
+. /files/traffic.sh
+
+load stock/vdpa
+load ours/virtio_vdpa
+load stock/virtio_net
+load stock/virtio_blk
+load stock/ext4
+load ours/vdpa_sim_net
+load ours/vdpa_sim_blk
+check "a network device is added" add_net net0
+check "a block device is added" add_blk blk0
+net_traffic net0
+disk_traffic blk0
+check "the network device is deleted" vdpa dev del net0
+check "the block device is deleted" vdpa dev del blk0
+nothing_left vdpa_sim_net vdpa_sim_blk virtio_vdpa vdpa

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: what vdpa(8) prints, on our bus and on the stock one
+# modules: ours/vdpa stock/vdpa ours/virtio_vdpa stock/virtio_vdpa
+# modules: c/vdpa_sim_net c/vdpa_sim_blk ours/vdpa_sim_net ours/vdpa_sim_blk
+# modules: stock/virtio_net stock/virtio_blk
+# tools: vdpa guest
+# timeout: 150
+
+# Everything that can be shown, with the result, as text and as JSON.
+show() {
+	local options
+	for options in "" -jp; do
+		for what in "mgmtdev show" "mgmtdev show vdpasim_net" "mgmtdev show none" \
+			"dev show" "dev show a" "dev show b" "dev show c" "dev show none" \
+			"dev config show" "dev config show a" "dev config show b" \
+			"dev config show c" "dev config show none" \
+			"dev vstats show a qidx 0" "dev vstats show a qidx 1" "dev vstats show a qidx 2" \
+			"dev vstats show b qidx 0" "dev vstats show c qidx 0" "dev vstats show none qidx 0"; do
+			echo "vdpa $options $what"
+			# shellcheck disable=SC2086
+			vdpa $options $what 2>/dev/null
+			echo "status $?"
+		done
+	done
+	# The words of a refusal differ on purpose, and so does what the program thinks of them.
+	guest vdpa dump | grep -v -e '^  text ' -e '^ok ' -e '^not ok ' -e ' passed, '
+}
+
+# record CORE SIMULATORS: the same devices each time, on one bus or the other.
+record() {
+	load "$1/vdpa"
+	load "$2/vdpa_sim_net"
+	load "$2/vdpa_sim_blk"
+	vdpa dev add name a mgmtdev vdpasim_net mac 52:54:00:12:34:56 mtu 1400
+	vdpa dev add name b mgmtdev vdpasim_blk
+	vdpa dev add name c mgmtdev vdpasim_net mac 52:54:00:12:34:57 \
+		device_features 0x300020020
+	show >"/tmp/$1-$2.unbound" 2>&1
+	load "$1/virtio_vdpa"
+	usleep 500000
+	show >"/tmp/$1-$2.bound" 2>&1
+	vdpa dev set name a mac 52:54:00:aa:bb:cc
+	vdpa dev config show a >"/tmp/$1-$2.changed" 2>&1
+	unload virtio_vdpa vdpa_sim_net vdpa_sim_blk
+	[ "$2" = ours ] || unload vdpa_sim
+	unload vdpa
+}
+
+same() {
+	diff "/tmp/stock-$1" "/tmp/ours-$1"
+}
+
+load stock/virtio_net
+load stock/virtio_blk
+for simulators in c ours; do
+	record stock $simulators
+	record ours $simulators
+	check "$simulators: before a driver is bound" same "$simulators.unbound"
+	check "$simulators: with a driver at work" same "$simulators.bound"
+	check "$simulators: after a change" same "$simulators.changed"
+	check "$simulators: there is something to compare" \
+		eval "grep -q 'rx packets' /tmp/ours-$simulators.bound && grep -q 52:54:00:aa:bb:cc /tmp/ours-$simulators.changed"
+done

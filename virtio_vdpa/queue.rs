@@ -3,7 +3,10 @@
 //! Making a virtqueue and telling the device of it.
 
 use crate::transport::VdpaTransport;
-use kernel::prelude::*;
+use kernel::{
+    device::Bound,
+    prelude::*, //
+};
 use vdpa::{
     bindings::{
         VIRTIO_F_NOTIFICATION_DATA,
@@ -15,6 +18,7 @@ use vdpa::{
         Slot,
         Virtqueue, //
     },
+    Features,
     Vq,
     VqState, //
 };
@@ -24,7 +28,7 @@ use vdpa::{
 /// # Errors
 ///
 /// - `ENOENT` where the device does not have such a virtqueue, or has it in use,
-/// - `EINVAL` where what the device says of the virtqueue makes no sense,
+/// - `EINVAL` where no virtqueue can be what the device says of it,
 /// - `ENOMEM`, and what the device refuses it with.
 ///
 /// The device does not use the virtqueue then.
@@ -33,27 +37,9 @@ pub(crate) fn set_up<'a>(
     index: u32,
     slot: &Slot<'_>,
 ) -> Result<Virtqueue<'a, VdpaTransport>> {
-    let vq = dev.vdpa().vq(index).ok_or(ENOENT)?;
-
-    if vq.is_ready() {
-        return Err(ENOENT);
-    }
-
-    let range = SizeRange::of(vq)?;
-    let features = dev.features();
-    let packed = features.has(VIRTIO_F_RING_PACKED);
-    let layout = Layout {
-        num: range.max,
-        may_reduce_num: range.min < range.max,
-        align: vq.device().vq_align(),
-        notification_data: features.has(VIRTIO_F_NOTIFICATION_DATA),
-    };
-    let queue = Virtqueue::new(dev, index, slot, layout)?;
-
-    // Memory was so short that the ring has become too small for the device.
-    if queue.size() < range.min {
-        return Err(ENOMEM);
-    }
+    let vq = unused(dev.vdpa(), index)?;
+    let queue = Virtqueue::new(dev, index, slot, layout(vq, dev.features())?)?;
+    let packed = dev.features().has(VIRTIO_F_RING_PACKED);
 
     queue.enable_cb();
     vq.set_num(queue.size());
@@ -63,27 +49,51 @@ pub(crate) fn set_up<'a>(
     Ok(queue)
 }
 
-/// What sizes a virtqueue can have, in descriptors.
-struct SizeRange {
-    min: u32,
-    max: u32,
+/// Returns virtqueue `index` of the device, which must not be in use.
+fn unused(vdpa: &vdpa::Device<Bound>, index: u32) -> Result<Vq<'_>> {
+    let Some(vq) = vdpa.vq(index) else {
+        let nvqs = vdpa.nvqs();
+
+        dev_err!(vdpa, "no virtqueue {}: the device has {}\n", index, nvqs);
+        return Err(ENOENT);
+    };
+
+    if vq.is_ready() {
+        dev_err!(vdpa, "virtqueue {} is in use already\n", index);
+        return Err(ENOENT);
+    }
+    Ok(vq)
 }
 
-impl SizeRange {
-    /// Asks the device.
-    fn of(vq: Vq<'_>) -> Result<Self> {
-        let dev = vq.device();
-        let max = u32::from(vq.size().unwrap_or_else(|| dev.vq_num_max()));
-        let min = u32::from(dev.vq_num_min());
+/// Returns how the device wants a virtqueue to be.
+fn layout(vq: Vq<'_>, features: Features) -> Result<Layout> {
+    let vdpa = vq.device();
+    let packed = features.has(VIRTIO_F_RING_PACKED);
+    let num = vq.size().unwrap_or_else(|| vdpa.vq_num_max());
+    let layout = Layout {
+        num: num.into(),
+        // The smallest size is said for the whole device: a single virtqueue, such as a control
+        // queue, can have a largest size below that.
+        min_num: vdpa.vq_num_min().min(num).into(),
+        align: vdpa.vq_align(),
+        notification_data: features.has(VIRTIO_F_NOTIFICATION_DATA),
+    };
 
-        if max == 0 {
-            return Err(ENOENT);
-        }
-        Ok(Self {
-            // The smallest size is said for the whole device: a single virtqueue, such as a control
-            // queue, can have a largest size below that.
-            min: min.min(max),
-            max,
-        })
+    // Says that the virtqueue is not there.
+    if num == 0 {
+        return Err(ENOENT);
     }
+    if !layout.is_valid(packed) {
+        dev_err!(
+            vdpa,
+            "virtqueue {}: {} descriptors ({} up to {} is possible), alignment {} (a power of 2 is)\n",
+            vq.index(),
+            num,
+            if packed { "any number" } else { "a power of 2" },
+            Layout::MAX_NUM,
+            layout.align,
+        );
+        return Err(EINVAL);
+    }
+    Ok(layout)
 }

@@ -550,8 +550,10 @@ impl<T: ConfigOps> Table<T> {
         from_result(|| {
             // SAFETY: See `Table`.
             let (data, vq) = unsafe { Self::data_and_vq(vdev, idx.into()) }?;
-            // SAFETY: The mask is valid for the call, and not written to.
-            data.set_vq_affinity(vq, unsafe { Cpumask::from_raw(cpus) })?;
+            // SAFETY: The mask is NULL or valid for the call, and not written to.
+            let cpus = (!cpus.is_null()).then(|| unsafe { Cpumask::from_raw(cpus) });
+
+            data.set_vq_affinity(vq, cpus)?;
             Ok(0)
         })
     }

@@ -228,8 +228,8 @@ pub trait ConfigOps: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Sets the processors that should handle the callbacks of a virtqueue.
-    fn set_vq_affinity(&self, vq: VqIndex, cpus: &Cpumask) -> Result {
+    /// Sets the processors that should handle the callbacks of a virtqueue; [`None`] for no wish.
+    fn set_vq_affinity(&self, vq: VqIndex, cpus: Option<&Cpumask>) -> Result {
         let _ = (vq, cpus);
         build_error!(VTABLE_DEFAULT_ERROR)
     }

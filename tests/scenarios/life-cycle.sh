@@ -36,12 +36,11 @@ unload_orders() {
 
 # Traffic that goes on until its device is gone, which makes it fail.
 busy_net() {
-	while guest frames --if "$1" --count 100000 --size 1514 --inflight 32; do :; done
+	guest frames --if "$1" --count 10000000 --size 1514 --inflight 32
 }
 
 busy_blk() {
-	while dd if="/dev/$1" of=/dev/null bs=64k; do :; done
-	while dd if=/dev/zero of="/dev/$1" bs=64k; do :; done
+	guest blk-bench --dev "/dev/$1" --rw write --size 4096 --depth 32 --ops 10000000
 }
 
 delete_busy() {

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     bindings,
-    Features, //
+    Features,
+    Status, //
 };
 use core::{
     marker::PhantomData,
@@ -191,9 +192,15 @@ impl<T: Transport> Device<T> {
         unsafe { self.vdpa().set_config_cb(Some(config_changed), private) };
     }
 
-    /// Undoes [`enable_config_cb`](Self::enable_config_cb).
+    /// Undoes [`enable_config_cb`](Self::enable_config_cb), with the vDPA device quiet from before
+    /// that on: it uses no virtqueue and calls nobody.
     #[inline]
-    pub(super) fn disable_config_cb(&self) {
+    pub(super) fn quiesce(&self) {
+        // A driver makes an end of its own: it gives its virtqueues back before the device runs, or
+        // after a reset. One whose probe fails late may forget.
+        if self.vdpa().status().has(Status::DRIVER_OK) {
+            T::reset(self);
+        }
         // SAFETY: Without a function there is nothing to be called.
         unsafe { self.vdpa().set_config_cb(None, core::ptr::null_mut()) };
     }
@@ -241,12 +248,8 @@ impl<T: Transport> Drop for Registration<T> {
         // when it returns, no operation of the transport runs, and none will be called.
         unsafe { bindings::unregister_virtio_device(dev.as_raw()) };
 
-        // A driver resets its device when it is unbound. Doing it once more leaves a device that
-        // is quiet for sure, and as clean as it was found.
-        if let Err(e) = dev.vdpa().reset(false) {
-            dev_warn!(dev.vdpa().as_ref(), "reset failed: {:?}\n", e);
-        }
-        dev.disable_config_cb();
+        // What the vDPA device may still have of us is gone after this.
+        dev.quiesce();
 
         // SAFETY: By the type invariant; there is no use of the device after this.
         unsafe { bindings::put_device(&raw mut (*dev.as_raw()).dev) };

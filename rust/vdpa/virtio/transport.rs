@@ -62,7 +62,7 @@ pub trait Transport: Sized + 'static {
     /// Resets the device.
     fn reset(dev: &Device<Self>);
 
-    /// Makes the virtqueues that the driver asks for.
+    /// Makes the virtqueues that the driver asks for. The device does not have DRIVER_OK yet.
     ///
     /// Each of the `slots` that [is wanted](super::Slot::is_wanted) has to be
     /// [filled](super::Slot::fill). If this
@@ -209,6 +209,10 @@ impl<T: Transport> Table<T> {
         });
 
         from_result(|| {
+            // Freeing what was made, if it comes to that, takes a device that does not run.
+            if dev.vdpa().status().has(Status::DRIVER_OK) {
+                return Err(EBUSY);
+            }
             T::find_vqs(dev, slots.reborrow(), affinity)
                 .and_then(|()| slots.check())
                 .inspect_err(|_| {

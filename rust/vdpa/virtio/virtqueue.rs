@@ -10,7 +10,6 @@ use super::{
 use crate::{
     bindings,
     device::CallbackFn,
-    Status,
     Vq,
     VqAddress, //
 };
@@ -149,8 +148,8 @@ impl Slot<'_> {
 pub struct Layout {
     /// The number of descriptors: up to 32,768, and for a split virtqueue a power of 2.
     pub num: u32,
-    /// Whether fewer will do if there is not enough memory.
-    pub may_reduce_num: bool,
+    /// The number of descriptors that will do if memory is short, up to `num`.
+    pub min_num: u32,
     /// The alignment of the used ring of a split virtqueue in bytes: a power of 2.
     pub align: u32,
     /// Whether to notify the device with [`Transport::notify_with_data`].
@@ -159,12 +158,13 @@ pub struct Layout {
 
 impl Layout {
     /// The largest number of descriptors (virtio 1.3, sections 2.7 and 2.8.10.1).
-    const MAX_NUM: u32 = 1 << 15;
+    pub const MAX_NUM: u32 = 1 << 15;
 
-    /// Whether a virtqueue can be like this.
+    /// Whether a virtqueue can be like this, packed or split.
     #[inline]
-    fn is_valid(&self, packed: bool) -> bool {
+    pub fn is_valid(&self, packed: bool) -> bool {
         (1..=Self::MAX_NUM).contains(&self.num)
+            && self.min_num <= self.num
             && (packed || self.num.is_power_of_two())
             && self.align.is_power_of_two()
     }
@@ -220,7 +220,7 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
                 layout.align.max(bindings::VRING_USED_ALIGN_SIZE),
                 dev.as_raw(),
                 true,
-                layout.may_reduce_num,
+                layout.min_num < layout.num,
                 slot.info.ctx,
                 Some(notify),
                 slot.info.callback,
@@ -238,7 +238,13 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
             }
         }
         // INVARIANT: Made just above. The device does not know the virtqueue.
-        Ok(Self { dev, raw })
+        let queue = Self { dev, raw };
+
+        // Making it smaller goes on to the end.
+        if queue.size() < layout.min_num {
+            return Err(ENOMEM);
+        }
+        Ok(queue)
     }
 
     /// Names the virtqueue of the vDPA device that belongs to a C virtqueue.
@@ -307,12 +313,8 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
     ///
     /// The driver must not use them any more.
     pub(super) unsafe fn free_all(dev: &'a Device<T>) {
-        // A driver gives its virtqueues back before the device runs, or after it was reset; but one
-        // whose probe fails late may forget. What the device still uses cannot be freed.
-        if dev.vdpa().status().has(Status::DRIVER_OK) {
-            T::reset(dev);
-        }
-        dev.disable_config_cb();
+        // What the device still uses cannot be freed.
+        dev.quiesce();
 
         // SAFETY: The list is initialised when the device is registered.
         let head = unsafe { &raw mut (*dev.as_raw()).vqs };
@@ -349,7 +351,7 @@ impl<T: Transport> Drop for Virtqueue<'_, T> {
         // SAFETY: Without a function there is nothing to be called.
         unsafe { vq.set_cb(None, null_mut()) };
         // SAFETY: By the type invariant it is ours to free. The device is quiet: it does not have
-        // DRIVER_OK yet, or was reset (see `free_all`); so it does not call the callback that was
+        // DRIVER_OK yet, or was reset (see `free_all`). So it does not call the callback that was
         // removed just above, nor use the memory.
         unsafe { bindings::vring_del_virtqueue(self.raw.as_ptr()) };
     }

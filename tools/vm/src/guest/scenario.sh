@@ -152,6 +152,5 @@ finish() {
 skipped=
 complete=
 trap finish EXIT
-# shellcheck source=/dev/null
 . /scenario.sh
 complete=yes

@@ -37,7 +37,8 @@ release = $(eval release := $$(or $$(shell $(release_command)),$$(error $(no_rel
 # Our modules for that kernel: built in OBJ, left in MODULES.
 obj = $(build)/obj/$(release)
 modules = $(build)/modules/$(release)
-in_kbuild = $(kmake) M=$(CURDIR) MO=$(1)
+# $(call in_kbuild,M,MO): the kernel's build of what is in M, with objects in MO; one at a time there.
+in_kbuild = flock $(2) $(kmake) M=$(1) MO=$(2)
 
 # $(call collect,FROM,TO): the modules there and no others; what has not changed stays as it is.
 define collect
@@ -62,13 +63,13 @@ endif
 PHONY += modules
 modules: setup
 	$(Q)mkdir -p $(obj)
-	+$(Q)$(call in_kbuild,$(obj)) modules
+	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules
 	@$(call collect,$(obj),$(modules))
 
 PHONY += modules_install
 modules_install: modules
 ifdef KDIR
-	+$(Q)$(call in_kbuild,$(obj)) modules_install
+	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules_install
 else
 	$(Q)test -d $(install_to) || { \
 		echo 'there is no $(install_to): this installs for Debian $(release); for another kernel give KDIR' >&2; \
@@ -92,7 +93,7 @@ PHONY += c-modules
 c-modules: setup
 	$(Q)mkdir -p $(c_obj)
 	$(Q)cp -pu tests/c-modules/Kbuild $(addprefix $(shell $(toolbox) path source)/,$(c_sources)) $(c_obj)
-	+$(Q)$(kmake) M=$(c_obj) modules
+	+$(Q)flock $(c_obj) $(kmake) M=$(c_obj) modules
 	@$(call collect,$(c_obj),$(build)/c-modules/$(release))
 
 # --- Formatting, lints, documentation -------------------------------------------------------------
@@ -114,7 +115,7 @@ clippy: clippy-kernel clippy-cargo
 
 clippy-kernel: setup
 	$(Q)mkdir -p $(obj).clippy
-	+$(Q)$(call in_kbuild,$(obj).clippy) CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
+	+$(Q)$(call in_kbuild,$(CURDIR),$(obj).clippy) CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
 
 clippy-cargo: setup
 	$(Q)$(run) cargo clippy --workspace --all-targets -- -D warnings
@@ -130,13 +131,13 @@ crates := vdpa virtqueue
 PHONY += rustdoc
 rustdoc: modules
 	$(Q)mkdir -p $(obj).rustdoc
-	+$(Q)$(kmake) M=$(CURDIR)/tools/rustdoc MO=$(obj).rustdoc crates='$(crates)' \
+	+$(Q)$(call in_kbuild,$(CURDIR)/tools/rustdoc,$(obj).rustdoc) crates='$(crates)' \
 		crates_obj=$(obj) rustdoc_out=$(build)/rustdoc modules
 
 # The kernel writes what it knows of itself; the crates here are added from the commands that built them.
 PHONY += rust-analyzer
 rust-analyzer: modules
-	+$(Q)$(call in_kbuild,$(obj)) rust-analyzer
+	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) rust-analyzer
 	$(Q)tools/rust-project $(obj) $(if $(KDIR),/,$(shell $(toolbox) path root)) >$(CURDIR)/rust-project.json
 
 # --- Tests ----------------------------------------------------------------------------------------
@@ -152,6 +153,17 @@ test: setup
 PHONY += check
 check:
 	$(Q)tools/steps check $(SCENARIOS)
+
+PHONY += bench
+bench: modules programs c-modules
+	$(Q)$(run) $(build)/cargo/x86_64-unknown-linux-gnu/debug/vm run --show tests/bench/*.sh
+
+# Only what the demonstration needs.
+PHONY += demo-build demo-programs
+demo-build: modules demo-programs
+
+demo-programs: setup
+	$(Q)$(run) cargo build --package vm --package guest
 
 PHONY += demo
 demo:
@@ -179,6 +191,7 @@ Development:
   rustdoc          documentation of the crates, into build/rustdoc
   rust-analyzer    rust-project.json
   test             host-side tests
+  bench            instructions per operation, beside the C modules
   shellcheck       lint scripts
 
 Set-up:

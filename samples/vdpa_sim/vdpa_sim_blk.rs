@@ -34,6 +34,14 @@ use vdpa::{
     UnregisteredDevice, //
 };
 
+vdpa::module_param!(vdpa_sim_blk.batch_mapping: int = 1, "Batched mapping: 1 - enable, 0 - disable");
+vdpa::module_param!(
+    vdpa_sim_blk.max_iotlb_entries: int = 2048,
+    "Maximum number of mappings of an address space (2 or more)"
+);
+vdpa::module_param!(vdpa_sim_blk.use_va: bool = true, "Map virtual addresses of processes");
+vdpa::module_param!(vdpa_sim_blk.shared_backend: bool = false, "All devices share one disk");
+
 /// The management device.
 struct BlkOperations {
     params: Params,
@@ -72,11 +80,11 @@ impl kernel::InPlaceModule for VdpaSimBlk {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let params = Params::new(
-                module_parameters::batch_mapping.value(),
-                module_parameters::max_iotlb_entries.value(),
-                module_parameters::use_va.value(),
+                batch_mapping.value(),
+                max_iotlb_entries.value(),
+                use_va.value(),
             )?;
-            let shared = if module_parameters::shared_backend.value() {
+            let shared = if shared_backend.value() {
                 Some(new_disk()?)
             } else {
                 None
@@ -106,22 +114,4 @@ module! {
     authors: ["rust-vdpa developers"],
     description: "vDPA device simulator for a block device",
     license: "GPL",
-    params: {
-        batch_mapping: i32 {
-            default: 1,
-            description: "Batched mapping: 1 - enable, 0 - disable",
-        },
-        max_iotlb_entries: i32 {
-            default: 2048,
-            description: "Maximum number of mappings of an address space (2 or more)",
-        },
-        use_va: bool {
-            default: true,
-            description: "Map virtual addresses of processes",
-        },
-        shared_backend: bool {
-            default: false,
-            description: "All devices share one disk",
-        },
-    },
 }

@@ -25,6 +25,13 @@ use vdpa::{
     UnregisteredDevice, //
 };
 
+vdpa::module_param!(vdpa_sim_net.batch_mapping: int = 1, "Batched mapping: 1 - enable, 0 - disable");
+vdpa::module_param!(
+    vdpa_sim_net.max_iotlb_entries: int = 2048,
+    "Maximum number of mappings of an address space (2 or more)"
+);
+vdpa::module_param!(vdpa_sim_net.use_va: bool = true, "Map virtual addresses of processes");
+
 /// The management device.
 struct NetOperations(Params);
 
@@ -61,9 +68,9 @@ impl kernel::InPlaceModule for VdpaSimNet {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let params = Params::new(
-                module_parameters::batch_mapping.value(),
-                module_parameters::max_iotlb_entries.value(),
-                module_parameters::use_va.value(),
+                batch_mapping.value(),
+                max_iotlb_entries.value(),
+                use_va.value(),
             )?;
             let root = RootDevice::new(c"vdpasim_net", module)?;
 
@@ -92,18 +99,4 @@ module! {
     authors: ["rust-vdpa developers"],
     description: "vDPA device simulator for a network device",
     license: "GPL",
-    params: {
-        batch_mapping: i32 {
-            default: 1,
-            description: "Batched mapping: 1 - enable, 0 - disable",
-        },
-        max_iotlb_entries: i32 {
-            default: 2048,
-            description: "Maximum number of mappings of an address space (2 or more)",
-        },
-        use_va: bool {
-            default: true,
-            description: "Map virtual addresses of processes",
-        },
-    },
 }

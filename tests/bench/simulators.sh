@@ -20,7 +20,7 @@ net() {
 	for run in "64 1" "64 32" "1514 32"; do
 		# shellcheck disable=SC2086
 		set -- "$1" $run
-		guest frames --if "$interface" --count 4000 --size "$2" --inflight "$3" |
+		guest frames --bench --if "$interface" --count 4000 --size "$2" --inflight "$3" |
 			sed -n "s/^frames/net $1/p"
 	done
 	vdpa dev del net0

@@ -25,8 +25,13 @@ load stock/vhost_iotlb
 guest counts >/tmp/before
 load ours/vdpa
 load ours/virtio_vdpa
+refused "a parameter that makes no sense" "" load ours/vdpa_sim_net max_iotlb_entries=1
+check "the log says why" eval "dmesg | grep -q 'max_iotlb_entries=1: must be 2 or more'"
 load ours/vdpa_sim_net
-load ours/vdpa_sim_blk
+load ours/vdpa_sim_blk shared_backend=y
+parameters=/sys/module/vdpa_sim_blk/parameters
+check "parameters can be read" eval "[ \$(cat $parameters/shared_backend)\$(cat $parameters/use_va) = YY ]"
+check "and have the defaults of the C simulator" eval "[ \$(cat $parameters/batch_mapping) = 1 -a \$(cat $parameters/max_iotlb_entries) = 2048 ]"
 check "a network device is added" add_net net0
 check "a block device is added" add_blk blk0
 net_traffic net0

@@ -77,10 +77,23 @@ pub trait Memory {
     /// [`Fault`] if the device may not read all of the source or not write all of the destination.
     fn copy_to(&self, src: u64, dst_memory: &Self, dst: u64, len: usize) -> Result<(), Fault>;
 
+    /// Reads the 16 bytes of a descriptor at `addr`, of any alignment, as two little-endian words.
+    ///
+    /// A ring reads its descriptors with this. To be overridden where two loads are cheaper than a
+    /// copy of 16 bytes; nothing depends on their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Memory::read`].
+    #[inline]
+    fn read_descriptor(&self, addr: u64) -> Result<[u64; 2], Fault> {
+        let descriptor = u128::from_le_bytes(self.read_array(addr)?);
+        Ok([descriptor as u64, (descriptor >> 64) as u64])
+    }
+
     /// Reads `N` bytes at `addr`, of any alignment.
     ///
-    /// A ring reads its descriptors with this. To be overridden where a copy whose length is known
-    /// at compile time is cheaper.
+    /// To be overridden where a copy whose length is known at compile time is cheaper.
     ///
     /// # Errors
     ///

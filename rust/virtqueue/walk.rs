@@ -39,12 +39,12 @@ impl Descriptor {
     /// Reads a descriptor, once: the driver may change it at any time.
     #[inline]
     fn read<M: Memory>(memory: &M, addr: u64) -> Result<Self, Fault> {
-        let raw = u128::from_le_bytes(memory.read_array(addr)?);
+        let [addr, rest] = memory.read_descriptor(addr)?;
         Ok(Self {
-            addr: raw as u64,
-            len: (raw >> 64) as u32,
-            flags: (raw >> 96) as u16,
-            next: (raw >> 112) as u16,
+            addr,
+            len: rest as u32,
+            flags: (rest >> 32) as u16,
+            next: (rest >> 48) as u16,
         })
     }
 
@@ -131,16 +131,16 @@ impl Extent {
         if wraps(addr, u64::from(len)) {
             return Err(ChainError::BufferWraps { addr, len });
         }
-        let (count, sum) = if descriptor.has(WRITE) {
-            (&mut self.writable, &mut self.writable_len)
+        // The counts are bounded by the storage and each length by 2^32: nothing wraps.
+        if descriptor.has(WRITE) {
+            self.writable = self.writable.wrapping_add(1);
+            self.writable_len = self.writable_len.wrapping_add(u64::from(len));
         } else if self.writable == 0 {
-            (&mut self.readable, &mut self.readable_len)
+            self.readable = self.readable.wrapping_add(1);
+            self.readable_len = self.readable_len.wrapping_add(u64::from(len));
         } else {
             return Err(ChainError::ReadableAfterWritable);
-        };
-        // The count is bounded by the storage and each length by 2^32: neither wraps.
-        *count = count.wrapping_add(1);
-        *sum = sum.wrapping_add(u64::from(len));
+        }
         if self.readable_len.wrapping_add(self.writable_len) > CHAIN_LEN_MAX {
             return Err(ChainError::TooLong);
         }

@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod driver;
+pub mod fixture;
 pub mod ram;
 
 /// Bytes that differ from place to place, so that a byte that is lost, repeated or swapped shows.

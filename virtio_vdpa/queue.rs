@@ -79,8 +79,8 @@ fn layout(vq: Vq<'_>, features: Features) -> Result<Layout> {
         notification_data: features.has(VIRTIO_F_NOTIFICATION_DATA),
     };
 
-    // Says that the virtqueue is not there.
     if num == 0 {
+        dev_err!(vdpa, "virtqueue {} has no descriptors\n", vq.index());
         return Err(ENOENT);
     }
     if !layout.is_valid(packed) {

@@ -7,10 +7,7 @@
 //! whether it is still there, and to keep it there while they work on it.
 
 use crate::Device;
-use core::ops::{
-    Deref,
-    DerefMut, //
-};
+use core::ops::Deref;
 use kernel::{
     device::Bound,
     devres,
@@ -34,14 +31,20 @@ use kernel::{
 /// unbinding waits for the lock. So it must not be held while waiting for something that takes its
 /// time, user space first of all.
 ///
-/// # Invariants
-///
-/// While the state is there, the device is bound.
+/// No reference to the device is kept longer than it is bound: what the last one to be dropped calls
+/// is code of the device's parent, which may be gone by then.
 #[pin_data]
 pub struct BoundState<T: Send + Unpin + 'static> {
-    dev: ARef<Device>,
     #[pin]
-    state: Mutex<Option<T>>,
+    inner: Mutex<Option<Inner<T>>>,
+}
+
+/// # Invariants
+///
+/// While this is the content of a [`BoundState`], the device is bound.
+struct Inner<T> {
+    dev: ARef<Device>,
+    state: T,
 }
 
 impl<T: Send + Unpin + 'static> BoundState<T> {
@@ -49,11 +52,14 @@ impl<T: Send + Unpin + 'static> BoundState<T> {
     #[inline]
     pub fn new(dev: &Device<Bound>, state: T) -> Result<Arc<Self>> {
         // INVARIANT: `dev` is bound, and the state is taken away before that ends: by what is
-        // registered just below. Nobody gets at the state before.
+        // registered just below. Nobody gets at it before.
+        let inner = Inner {
+            dev: dev.into(),
+            state,
+        };
         let this = Arc::pin_init(
             pin_init!(Self {
-                dev: dev.into(),
-                state <- new_mutex!(Some(state), "vdpa_bound_state"),
+                inner <- new_mutex!(Some(inner), "vdpa_bound_state"),
             }),
             GFP_KERNEL,
         )?;
@@ -65,18 +71,10 @@ impl<T: Send + Unpin + 'static> BoundState<T> {
     /// Waits for the state. [`None`] where the device is not bound any more.
     #[inline]
     pub fn lock(&self) -> Option<BoundStateGuard<'_, T>> {
-        let guard = self.state.lock();
+        let guard = self.inner.lock();
 
-        guard.is_some().then(|| BoundStateGuard {
-            dev: &self.dev,
-            guard,
-        })
-    }
-
-    /// Returns the device, of which nothing is known here but that it was there.
-    #[inline]
-    pub fn device(&self) -> &Device {
-        &self.dev
+        // INVARIANT: Just checked.
+        guard.is_some().then_some(BoundStateGuard(guard))
     }
 
     /// Takes the state away: [`lock`](Self::lock) fails from now on.
@@ -85,7 +83,10 @@ impl<T: Send + Unpin + 'static> BoundState<T> {
     /// which this is too late does it in its `unbind`.
     #[inline]
     pub fn revoke(&self) -> Option<T> {
-        self.state.lock().take()
+        // Not in one statement, which would drop the device with the lock held.
+        let inner = self.inner.lock().take();
+
+        inner.map(|inner| inner.state)
     }
 }
 
@@ -95,10 +96,7 @@ struct RevokeState<T: Send + Unpin + 'static>(Arc<BoundState<T>>);
 impl<T: Send + Unpin + 'static> Drop for RevokeState<T> {
     #[inline]
     fn drop(&mut self) {
-        // Not in the statement that takes it, which would drop it with the lock held.
-        let state = self.0.revoke();
-
-        drop(state);
+        self.0.revoke();
     }
 }
 
@@ -106,39 +104,20 @@ impl<T: Send + Unpin + 'static> Drop for RevokeState<T> {
 ///
 /// # Invariants
 ///
-/// There is a state behind `guard`.
-pub struct BoundStateGuard<'a, T: Send + Unpin + 'static> {
-    dev: &'a Device,
-    guard: MutexGuard<'a, Option<T>>,
-}
+/// There is something in it.
+pub struct BoundStateGuard<'a, T: Send + Unpin + 'static>(MutexGuard<'a, Option<Inner<T>>>);
 
 impl<T: Send + Unpin + 'static> BoundStateGuard<'_, T> {
     /// Returns the state and the device.
     #[inline]
     pub fn split(&mut self) -> (&mut T, &Device<Bound>) {
-        // SAFETY: By the type invariant of `BoundState` the device is bound while the state is
-        // there, and nobody takes that away while the lock is held.
-        let dev = unsafe { Device::from_raw(self.dev.as_raw()) };
-
-        (self, dev)
-    }
-}
-
-impl<T: Send + Unpin + 'static> Deref for BoundStateGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
         // SAFETY: By the type invariant.
-        unsafe { self.guard.as_ref().unwrap_unchecked() }
-    }
-}
+        let inner = unsafe { (*self.0).as_mut().unwrap_unchecked() };
+        // SAFETY: By the invariant of `Inner` the device is bound, until the state is taken away,
+        // for which the lock is needed.
+        let dev = unsafe { Device::from_raw(inner.dev.as_raw()) };
 
-impl<T: Send + Unpin + 'static> DerefMut for BoundStateGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: By the type invariant.
-        unsafe { self.guard.as_mut().unwrap_unchecked() }
+        (&mut inner.state, dev)
     }
 }
 

@@ -64,4 +64,11 @@ extern "C" {
     pub fn rust_vdpa_genlmsg_reply(skb: *mut sk_buff, info: *mut genl_info) -> ffi::c_int;
     pub fn rust_vdpa_get_user_u16(value: *mut u16, from: *const u16) -> ffi::c_int;
     pub fn rust_vdpa_put_user_u16(value: u16, to: *mut u16) -> ffi::c_int;
+    pub fn rust_vdpa_eventfd_signal_allowed() -> bool;
+    pub fn rust_vdpa_cond_resched();
+    pub fn rust_vdpa_fatal_signal_pending() -> bool;
+    pub fn rust_vdpa_rlimit(limit: ffi::c_uint) -> ffi::c_ulong;
+    pub fn rust_vdpa_page_to_phys(page: *mut page) -> phys_addr_t;
+    pub fn rust_vdpa_phys_to_page(addr: phys_addr_t) -> *mut page;
+    pub fn rust_vdpa_vma_set_noncached(vma: *mut vm_area_struct);
 }

@@ -11,6 +11,7 @@
 #include <linux/etherdevice.h>
 #include <linux/group_cpus.h>
 #include <linux/interrupt.h>
+#include <linux/irqbypass.h>
 #include <linux/kthread.h>
 #include <linux/mod_devicetable.h>
 #include <linux/vdpa.h>

@@ -9,11 +9,13 @@
 #include <linux/bottom_half.h>
 #include <linux/device.h>
 #include <linux/device/bus.h>
+#include <linux/eventfd.h>
 #include <linux/idr.h>
 #include <linux/io.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/rwsem.h>
+#include <linux/sched/signal.h>
 #include <linux/virtio.h>
 #include <linux/uaccess.h>
 #include <linux/virtio_config.h>
@@ -30,6 +32,13 @@ void rust_vdpa_list_del(struct list_head *entry);
 int rust_vdpa_genlmsg_reply(struct sk_buff *skb, struct genl_info *info);
 int rust_vdpa_get_user_u16(u16 *value, const u16 __user *from);
 int rust_vdpa_put_user_u16(u16 value, u16 __user *to);
+bool rust_vdpa_eventfd_signal_allowed(void);
+void rust_vdpa_cond_resched(void);
+bool rust_vdpa_fatal_signal_pending(void);
+unsigned long rust_vdpa_rlimit(unsigned int limit);
+phys_addr_t rust_vdpa_page_to_phys(struct page *page);
+struct page *rust_vdpa_phys_to_page(phys_addr_t addr);
+void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma);
 
 int rust_vdpa_device_match_driver_override(struct device *dev,
 					   const struct device_driver *drv)
@@ -83,4 +92,39 @@ void rust_vdpa_list_del(struct list_head *entry)
 int rust_vdpa_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)
 {
 	return genlmsg_reply(skb, info);
+}
+
+bool rust_vdpa_eventfd_signal_allowed(void)
+{
+	return eventfd_signal_allowed();
+}
+
+void rust_vdpa_cond_resched(void)
+{
+	cond_resched();
+}
+
+bool rust_vdpa_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+unsigned long rust_vdpa_rlimit(unsigned int limit)
+{
+	return rlimit(limit);
+}
+
+phys_addr_t rust_vdpa_page_to_phys(struct page *page)
+{
+	return PFN_PHYS(page_to_pfn(page));
+}
+
+struct page *rust_vdpa_phys_to_page(phys_addr_t addr)
+{
+	return pfn_to_page(PHYS_PFN(addr));
+}
+
+void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma)
+{
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 }

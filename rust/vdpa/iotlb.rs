@@ -4,6 +4,10 @@
 //!
 //! C header: `include/linux/vhost_iotlb.h`
 
+mod table;
+
+pub use self::table::IotlbTable;
+
 use crate::{
     bindings,
     IovaRange, //
@@ -38,6 +42,20 @@ impl Permission {
             write: perm & bindings::VHOST_MAP_WO != 0,
         }
     }
+
+    /// Returns the `VHOST_MAP_*` bits.
+    #[inline]
+    pub fn to_raw(self) -> u32 {
+        let mut perm = 0;
+
+        if self.read {
+            perm |= bindings::VHOST_MAP_RO;
+        }
+        if self.write {
+            perm |= bindings::VHOST_MAP_WO;
+        }
+        perm
+    }
 }
 
 /// One mapping: bus addresses, and the address of the memory behind them.
@@ -50,6 +68,21 @@ pub struct MapRange {
     pub addr: u64,
     /// What the device may do with it.
     pub perm: Permission,
+}
+
+impl MapRange {
+    /// Reads the C representation.
+    #[inline]
+    pub(crate) fn from_raw(map: &bindings::vhost_iotlb_map) -> Self {
+        Self {
+            iova: IovaRange {
+                first: map.start,
+                last: map.last,
+            },
+            addr: map.addr,
+            perm: Permission::from_raw(map.perm),
+        }
+    }
 }
 
 /// All mappings of an address space, as `set_map` gets them.
@@ -89,11 +122,20 @@ impl Iotlb {
     /// Goes through the mappings in the order of their bus addresses.
     #[inline]
     pub fn iter(&self) -> Iter<'_> {
+        self.overlapping(IovaRange::FULL)
+    }
+
+    /// Goes through the mappings that have a bus address in `range`.
+    #[inline]
+    pub fn overlapping(&self, range: IovaRange) -> Iter<'_> {
+        let IovaRange { first, last } = range;
+
         Iter {
             // SAFETY: By the type invariant.
             next: NonNull::new(unsafe {
-                bindings::vhost_iotlb_itree_first(self.0.get(), 0, u64::MAX)
+                bindings::vhost_iotlb_itree_first(self.0.get(), first, last)
             }),
+            range,
             _table: PhantomData,
         }
     }
@@ -109,13 +151,14 @@ impl<'a> IntoIterator for &'a Iotlb {
     }
 }
 
-/// See [`Iotlb::iter`].
+/// See [`Iotlb::iter`] and [`Iotlb::overlapping`].
 ///
 /// # Invariants
 ///
 /// `next` is a mapping of the table that is borrowed for `'a`.
 pub struct Iter<'a> {
     next: Option<NonNull<bindings::vhost_iotlb_map>>,
+    range: IovaRange,
     _table: PhantomData<&'a Iotlb>,
 }
 
@@ -126,20 +169,11 @@ impl Iterator for Iter<'_> {
     fn next(&mut self) -> Option<MapRange> {
         let map = self.next?;
         // SAFETY: By the type invariant.
-        let range = unsafe {
-            let map = map.as_ref();
-            MapRange {
-                iova: IovaRange {
-                    first: map.start,
-                    last: map.last,
-                },
-                addr: map.addr,
-                perm: Permission::from_raw(map.perm),
-            }
-        };
+        let range = MapRange::from_raw(unsafe { map.as_ref() });
 
+        let IovaRange { first, last } = self.range;
         // SAFETY: By the type invariant.
-        let next = unsafe { bindings::vhost_iotlb_itree_next(map.as_ptr(), 0, u64::MAX) };
+        let next = unsafe { bindings::vhost_iotlb_itree_next(map.as_ptr(), first, last) };
         // INVARIANT: It is the next mapping of the same table.
         self.next = NonNull::new(next);
         Some(range)

@@ -2,19 +2,64 @@
 
 //! Abstractions for vDPA devices and drivers.
 //!
-//! C header: `include/linux/vdpa.h`
+//! A vDPA device moves data as the virtio specification says, while its control path is the
+//! vendor's. On the vDPA bus there are two sides:
+//!
+//! - A *parent* is the driver of such a device. It implements [`ConfigOps`], and with
+//!   [`mgmt::Operations`] it lets users make devices with `vdpa dev add`.
+//! - A *consumer* is a driver on the bus, which makes use of devices: [`driver::Driver`] and
+//!   [`Device`]. One of them turns devices into virtio devices for the kernel's own drivers, with
+//!   the [`virtio`] module.
+//!
+//! C headers: `include/linux/vdpa.h`, `include/linux/virtio_config.h`,
+//! `include/linux/vhost_iotlb.h`.
+//!
+//! # How a device reaches memory
+//!
+//! That is a choice between constructors of [`UnregisteredDevice`], not a question at run time:
+//!
+//! | the device | constructor | what the parent implements |
+//! | --- | --- | --- |
+//! | is behind a platform IOMMU, or none | [`new`](UnregisteredDevice::new) | nothing more |
+//! | translates, takes whole address spaces | [`with_set_map`](UnregisteredDevice::with_set_map) | [`SetMap`] |
+//! | translates, takes single mappings | [`with_dma_map`](UnregisteredDevice::with_dma_map) | [`DmaMap`] |
+//! | is software | [`in_software`](UnregisteredDevice::in_software) | [`SoftDma`] |
+//!
+//! # How this crate is linked
+//!
+//! It exports nothing. What is in it is generic or inline, and so becomes part of the module that
+//! uses it; the crate's own object, which is linked into each of them, holds the rest, which is lock
+//! classes. Modules talk to each other through the C interface alone.
+//!
+//! # Examples
+//!
+//! A complete parent. Its device has one virtqueue, and does nothing with it.
+//!
+//! ```ignore
+#![doc = include_str!("../../samples/vdpa_null/vdpa_null.rs")]
+//! ```
 
+mod address_space;
 mod alloc;
+mod binding;
 pub mod bindings;
 mod bottom_half;
 mod callback;
+pub mod chardev;
 mod device;
+mod doorbell;
 pub mod driver;
+mod eventfd;
+mod iommu_domain;
 mod iotlb;
+mod irq_bypass;
+mod map_file;
 mod memory;
 pub mod mgmt;
 mod ops;
 mod ops_map;
+pub mod param;
+mod pin;
 mod provider;
 mod ratelimit;
 mod root_device;
@@ -23,13 +68,21 @@ mod soft_iommu;
 mod stats;
 mod types;
 pub mod virtio;
+mod vma;
 mod worker;
 
 pub use self::{
+    address_space::AddressSpace,
     alloc::{
         DeviceInfo,
         Registration,
         UnregisteredDevice, //
+    },
+    binding::{
+        BoundDevice,
+        BoundDeviceGuard,
+        BoundState,
+        BoundStateGuard, //
     },
     bottom_half::BottomHalfGuard,
     callback::Callback,
@@ -40,12 +93,30 @@ pub use self::{
         Translation,
         Vq, //
     },
+    doorbell::Doorbells,
+    eventfd::{
+        EventFd,
+        Kick,
+        KickTarget, //
+    },
+    iommu_domain::IommuDomain,
     iotlb::{
         Iotlb,
+        IotlbTable,
         MapRange,
         Permission, //
     },
+    irq_bypass::IrqBypass,
+    map_file::{
+        segment,
+        MapFile,
+        Segment, //
+    },
     memory::Memory,
+    pin::{
+        PinnedRun,
+        Pinner, //
+    },
     provider::{
         ConfigOps,
         DmaMap,
@@ -70,6 +141,7 @@ pub use self::{
         VqIndex,
         VqState, //
     },
+    vma::page_offset,
     worker::{
         Work,
         Worker, //

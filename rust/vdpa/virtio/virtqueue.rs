@@ -210,6 +210,8 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
         } else {
             Table::<T>::notify
         };
+        // The ring takes strong ones where VIRTIO_F_ORDER_PLATFORM asks for them.
+        let weak_barriers = true;
 
         // SAFETY: By the invariant of `Slot`, name and callback are good for a virtqueue; `notify`
         // is of the transport of `dev`, and `map` belongs to its device and `map` operations.
@@ -219,7 +221,7 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
                 layout.num,
                 layout.align.max(bindings::VRING_USED_ALIGN_SIZE),
                 dev.as_raw(),
-                true,
+                weak_barriers,
                 layout.min_num < layout.num,
                 slot.info.ctx,
                 Some(notify),
@@ -240,7 +242,7 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
         // INVARIANT: Made just above. The device does not know the virtqueue.
         let queue = Self { dev, raw };
 
-        // Making it smaller goes on to the end.
+        // When memory is short the ring is made smaller until it fits, whatever that comes to.
         if queue.size() < layout.min_num {
             return Err(ENOMEM);
         }

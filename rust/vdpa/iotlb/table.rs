@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A table of mappings that can be changed.
+
+use super::{
+    Iotlb,
+    MapRange, //
+};
+use crate::{
+    bindings,
+    IovaRange, //
+};
+use core::{
+    mem::MaybeUninit,
+    ops::Deref,
+    ptr::{
+        null_mut,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+/// How often memory is asked for that the table needs at once and does not get.
+const ATTEMPTS: usize = 4;
+
+/// A table of mappings of bus addresses, in the form that `set_map` takes.
+///
+/// The number of mappings is not limited. No two of them overlap.
+///
+/// C: `struct vhost_iotlb`
+///
+/// # Invariants
+///
+/// `table` was made by `vhost_iotlb_alloc()` and is changed through this only.
+pub struct IotlbTable {
+    table: NonNull<bindings::vhost_iotlb>,
+}
+
+// SAFETY: The table is plain memory.
+unsafe impl Send for IotlbTable {}
+
+// SAFETY: Shared references only read.
+unsafe impl Sync for IotlbTable {}
+
+impl IotlbTable {
+    /// Makes a table without mappings.
+    #[inline]
+    pub fn new() -> Result<Self> {
+        // SAFETY: No requirements.
+        let table = unsafe { bindings::vhost_iotlb_alloc(u32::MAX, 0) };
+
+        // INVARIANT: Made just above.
+        Ok(Self {
+            table: NonNull::new(table).ok_or(ENOMEM)?,
+        })
+    }
+
+    /// Adds a mapping.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` where the range is empty, or all of the 64-bit addresses, whose size cannot be
+    ///   said,
+    /// - `EEXIST` where some of the range is mapped already,
+    /// - `ENOMEM`.
+    #[inline]
+    pub fn add(&mut self, map: MapRange) -> Result {
+        self.add_with(map, null_mut())
+    }
+
+    /// Adds a mapping, and a pointer that belongs to it. Errors are those of [`add`](Self::add).
+    #[inline]
+    pub(crate) fn add_with(&mut self, map: MapRange, opaque: *mut c_void) -> Result {
+        let IovaRange { first, last } = map.iova;
+
+        // All addresses would become two mappings, with the same pointer.
+        if first > last || map.iova == IovaRange::FULL {
+            return Err(EINVAL);
+        }
+        if self.overlapping(map.iova).next().is_some() {
+            return Err(EEXIST);
+        }
+        for _ in 0..ATTEMPTS {
+            // SAFETY: By the type invariant the table is valid, and nobody else uses it.
+            let ret = to_result(unsafe {
+                bindings::vhost_iotlb_add_range_ctx(
+                    self.table.as_ptr(),
+                    first,
+                    last,
+                    map.addr,
+                    map.perm.to_raw(),
+                    opaque,
+                )
+            });
+
+            if ret != Err(ENOMEM) {
+                return ret;
+            }
+            // The function does not wait for memory. So this does, for as much as it needs.
+            drop(KBox::<MaybeUninit<bindings::vhost_iotlb_map>>::new_uninit(
+                GFP_KERNEL,
+            )?);
+        }
+        Err(ENOMEM)
+    }
+
+    /// Removes all mappings that have an address in `range`.
+    #[inline]
+    pub fn remove(&mut self, range: IovaRange) {
+        while self.take(range).is_some() {}
+    }
+
+    /// Removes the first mapping that has an address in `range`, and returns it with the pointer that
+    /// belongs to it.
+    #[inline]
+    pub(crate) fn take(&mut self, range: IovaRange) -> Option<(MapRange, *mut c_void)> {
+        let IovaRange { first, last } = range;
+        let table = self.table.as_ptr();
+        // SAFETY: By the type invariant the table is valid, and nobody else uses it.
+        let map = NonNull::new(unsafe { bindings::vhost_iotlb_itree_first(table, first, last) })?;
+        // SAFETY: The mapping is in the table.
+        let map_ref = unsafe { map.as_ref() };
+        let result = (MapRange::from_raw(map_ref), map_ref.opaque);
+
+        // SAFETY: As above; it is not used any more.
+        unsafe { bindings::vhost_iotlb_map_free(table, map.as_ptr()) };
+        Some(result)
+    }
+
+    /// Returns the first mapping that has an address in `range`, with the pointer that belongs to it.
+    #[inline]
+    pub(crate) fn first(&self, range: IovaRange) -> Option<(MapRange, *mut c_void)> {
+        let IovaRange { first, last } = range;
+        let table = self.table.as_ptr();
+        // SAFETY: By the type invariant the table is valid, and does not change meanwhile.
+        let map = NonNull::new(unsafe { bindings::vhost_iotlb_itree_first(table, first, last) })?;
+        // SAFETY: The mapping is in the table.
+        let map = unsafe { map.as_ref() };
+
+        Some((MapRange::from_raw(map), map.opaque))
+    }
+}
+
+impl Deref for IotlbTable {
+    type Target = Iotlb;
+
+    #[inline]
+    fn deref(&self) -> &Iotlb {
+        // SAFETY: By the type invariant; changing the table takes an exclusive reference.
+        unsafe { Iotlb::from_raw(self.table.as_ptr()) }
+    }
+}
+
+impl Drop for IotlbTable {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. This frees the mappings too.
+        unsafe { bindings::vhost_iotlb_free(self.table.as_ptr()) };
+    }
+}

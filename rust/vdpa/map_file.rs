@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory of a process for devices that use its virtual addresses.
+
+use crate::{
+    bindings,
+    pin::is_current, //
+};
+use core::ptr::{
+    null_mut,
+    NonNull, //
+};
+use kernel::{
+    mm::{
+        virt::{
+            flags,
+            VmaRef, //
+        },
+        Mm, //
+    },
+    prelude::*, //
+};
+
+/// What a parent is told of the memory behind virtual addresses of a process: which file it is, and
+/// where in the file it begins. Or no file, for memory that only the process itself has.
+///
+/// C: `struct vdpa_map_file`
+///
+/// # Invariants
+///
+/// The file is NULL or a reference, which this owns.
+pub struct MapFile(KBox<bindings::vdpa_map_file>);
+
+// SAFETY: References to files can be dropped by any thread.
+unsafe impl Send for MapFile {}
+
+impl MapFile {
+    #[inline]
+    fn new(file: Option<(NonNull<bindings::file>, u64)>) -> Result<Self> {
+        let empty = bindings::vdpa_map_file {
+            file: null_mut(),
+            offset: 0,
+        };
+        // INVARIANT: NULL.
+        let mut this = Self(KBox::new(empty, GFP_KERNEL_ACCOUNT)?);
+
+        if let Some((file, offset)) = file {
+            // INVARIANT: The reference is taken just here.
+            // SAFETY: The caller has the file.
+            this.0.file = unsafe { bindings::get_file(file.as_ptr()) };
+            this.0.offset = offset;
+        }
+        Ok(this)
+    }
+
+    /// Returns the C object.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::vdpa_map_file {
+        core::ptr::from_ref(&*self.0).cast_mut()
+    }
+
+    /// Leaves the C object where it is, with the file.
+    #[inline]
+    pub(crate) fn leak(self) {
+        core::mem::forget(self);
+    }
+
+    /// Takes over what was left with [`leak`](Self::leak).
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be the C object of a leaked `MapFile`, and not have been taken over since.
+    #[inline]
+    pub(crate) unsafe fn from_leaked(raw: NonNull<bindings::vdpa_map_file>) -> Self {
+        // INVARIANT: By that of the leaked object.
+        // SAFETY: By the safety requirements of this function.
+        Self(unsafe { KBox::from_raw(raw.as_ptr()) })
+    }
+}
+
+impl Drop for MapFile {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.0.file.is_null() {
+            // SAFETY: By the type invariant.
+            unsafe { bindings::fput(self.0.file) };
+        }
+    }
+}
+
+/// The memory behind the first bytes of a range of addresses.
+pub struct Segment {
+    /// For how many bytes it holds.
+    pub size: u64,
+    /// What the parent is told. [`None`] where a device can do nothing with the memory.
+    pub file: Option<MapFile>,
+}
+
+/// Finds what is at the address `uaddr` of the current process, whose address space must be `mm`.
+/// No more than `size` bytes are of interest.
+///
+/// A device that reaches the memory as if it were the process itself (see
+/// [`Device::bind_mm`](crate::Device::bind_mm)) can use all memory: `private` is true for it. Others
+/// have nothing but the files, so that memory which is not shared is no good for them.
+///
+/// Mappings of devices are never good.
+///
+/// # Errors
+///
+/// - `EPERM` where `mm` is another address space,
+/// - `EFAULT` where there is no memory,
+/// - `EINVAL` where `size` is 0,
+/// - `ENOMEM`.
+///
+/// # Context
+///
+/// Takes `mmap_lock`.
+#[inline]
+pub fn segment(mm: &Mm, uaddr: u64, size: u64, private: bool) -> Result<Segment> {
+    if !is_current(mm) {
+        return Err(EPERM);
+    }
+    if size == 0 {
+        return Err(EINVAL);
+    }
+
+    let uaddr = usize::try_from(uaddr).map_err(|_| EFAULT)?;
+    let mm = mm.mmget_not_zero().ok_or(EFAULT)?;
+    let guard = mm.mmap_read_lock();
+    let vma = guard.vma_lookup(uaddr).ok_or(EFAULT)?;
+    let size = size.min(vma.end().checked_sub(uaddr).ok_or(EFAULT)? as u64);
+    let has = |flag| vma.flags() & flag != 0;
+
+    let file = if has(flags::IO) || has(flags::PFNMAP) {
+        None
+    } else {
+        match shared_file(vma, uaddr) {
+            None if !private => None,
+            file => Some(MapFile::new(file)?),
+        }
+    };
+    Ok(Segment { size, file })
+}
+
+/// Returns the file that is mapped at an address so that changes go to it, and the offset.
+#[inline]
+fn shared_file(vma: &VmaRef, uaddr: usize) -> Option<(NonNull<bindings::file>, u64)> {
+    if vma.flags() & flags::SHARED == 0 {
+        return None;
+    }
+    // SAFETY: The area does not change while there is a reference.
+    let (file, first) = unsafe { ((*vma.as_ptr()).vm_file, (*vma.as_ptr()).vm_pgoff) };
+    let offset = (first as u64)
+        .checked_mul(bindings::PAGE_SIZE as u64)?
+        .checked_add(uaddr.checked_sub(vma.start())? as u64)?;
+
+    NonNull::new(file).map(|file| (file, offset))
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vDPA device and its character device.
+
+use crate::{
+    doorbell::DoorbellMap,
+    session::Session, //
+};
+use kernel::{
+    device::{
+        Bound,
+        Core, //
+    },
+    new_poll_condvar,
+    prelude::*,
+    sync::{
+        poll::PollCondVar,
+        Arc, //
+    }, //
+};
+use vdpa::{
+    new_rwsem,
+    rwsem::{
+        RwSem,
+        WriteGuard, //
+    },
+    BoundDevice,
+    BoundState,
+    Device,
+    Doorbells, //
+};
+
+/// A vDPA device and its character device, and what the process that has it open has set up.
+///
+/// # Locking
+///
+/// The session has one lock. Nothing that depends on user space is done with it held, neither
+/// accesses to the memory of a process nor taking `mmap_lock`: the lock is all that stands between
+/// [`remove`](Self::remove) and the session. What takes long and must be done in order, which is
+/// IOTLB messages, has a lock of its own, taken before. That one is never needed for removal.
+#[pin_data]
+pub(crate) struct VhostVdpa {
+    /// [`None`] while the device is not open.
+    state: Arc<BoundState<Option<Session>>>,
+    bound: Arc<BoundDevice>,
+    #[pin]
+    messages: RwSem<()>,
+    /// Woken up when the device has gone.
+    #[pin]
+    gone: PollCondVar,
+}
+
+impl VhostVdpa {
+    /// Prepares for a device.
+    pub(crate) fn new(dev: &Device<Bound>) -> Result<Arc<Self>> {
+        let state = BoundState::new(dev, None)?;
+        let bound = BoundDevice::new(dev)?;
+
+        Arc::pin_init(
+            pin_init!(Self {
+                state,
+                bound,
+                messages <- new_rwsem!((), "vhost_vdpa_messages"),
+                gone <- new_poll_condvar!("vhost_vdpa_gone"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Begins a session. `doorbells` are those of the file that is being opened.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` where the device is gone, `EBUSY` where it is open, those of [`Session::open`].
+    pub(crate) fn open(&self, doorbells: Arc<Doorbells>) -> Result<DoorbellMap> {
+        let mut state = self.state.lock().ok_or(ENODEV)?;
+        let (slot, dev) = state.split();
+
+        if slot.is_some() {
+            return Err(EBUSY);
+        }
+
+        let map = DoorbellMap::new(dev, doorbells.clone())?;
+
+        *slot = Some(Session::open(dev, self.bound.clone(), doorbells)?);
+        Ok(map)
+    }
+
+    /// Ends the session, if that has not happened before.
+    pub(crate) fn close(&self) {
+        if let Some(mut state) = self.state.lock() {
+            let (slot, dev) = state.split();
+
+            if let Some(session) = slot.take() {
+                session.close(dev);
+            }
+        }
+    }
+
+    /// Has `f` do something with the session.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` where the device is gone, those of `f`.
+    pub(crate) fn with<R>(
+        &self,
+        f: impl FnOnce(&mut Session, &Device<Bound>) -> Result<R>,
+    ) -> Result<R> {
+        let mut state = self.state.lock().ok_or(ENODEV)?;
+        let (slot, dev) = state.split();
+
+        f(slot.as_mut().ok_or(ENODEV)?, dev)
+    }
+
+    /// Waits until no other IOTLB message is being worked on, and lets none begin.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` where the process is being killed.
+    pub(crate) fn lock_messages(&self) -> Result<WriteGuard<'_, ()>> {
+        self.messages.write_killable()
+    }
+
+    /// # Errors
+    ///
+    /// `ENODEV` where the device is gone.
+    pub(crate) fn check(&self) -> Result {
+        self.bound.get().map(|_| ()).ok_or(ENODEV)
+    }
+
+    /// Returns what is woken up when the device has gone.
+    pub(crate) fn gone(&self) -> &PollCondVar {
+        &self.gone
+    }
+
+    /// Ends the session because the device goes away. From now on the open file, if there is one,
+    /// only says so.
+    pub(crate) fn remove(&self, dev: &Device<Core<'_>>) {
+        if let Some(Some(session)) = self.state.revoke() {
+            session.abort(dev);
+        }
+        self.bound.revoke();
+        self.gone.notify_all();
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device status, and suspending.
+
+use crate::session::Session;
+use kernel::{
+    device::Bound,
+    prelude::*, //
+};
+use vdpa::{
+    bindings::VHOST_BACKEND_F_IOTLB_PERSIST,
+    Device,
+    Status, //
+};
+
+impl Session {
+    /// Sets the device status. 0 resets the device.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for taking away single bits, and what the device refuses a reset with.
+    pub(crate) fn set_status(&mut self, dev: &Device<Bound>, status: Status) -> Result {
+        if status == Status::default() {
+            return self.reset(dev);
+        }
+
+        let old = dev.status();
+
+        if !status.has(old) {
+            return Err(EINVAL);
+        }
+        dev.set_status(status);
+
+        if status.has(Status::DRIVER_OK) && !old.has(Status::DRIVER_OK) {
+            self.connect_irqs(dev);
+        }
+        Ok(())
+    }
+
+    /// Resets the device. Eventfds and mappings stay; the device forgets them only if the process
+    /// has not asked for mappings to persist.
+    fn reset(&mut self, dev: &Device<Bound>) -> Result {
+        self.disconnect_irqs();
+        self.suspended = false;
+        self.packed = false;
+        self.vq_num_max = 0;
+        self.callbacks.reset(dev, self.clean_map())?;
+        // Some devices derive it from what was set up.
+        self.vq_num_max = dev.vq_num_max();
+        self.enable_calls(dev)
+    }
+
+    /// Whether devices that used to forget all mappings at a reset have to go on doing so.
+    pub(crate) fn clean_map(&self) -> bool {
+        !self.backend_features.has(VHOST_BACKEND_F_IOTLB_PERSIST)
+    }
+
+    /// Has the device call again what it was told to before it was reset.
+    fn enable_calls(&mut self, dev: &Device<Bound>) -> Result {
+        for index in 0..dev.nvqs() {
+            let set = self
+                .callbacks
+                .vq(index)
+                .is_some_and(|call| call.get().is_some());
+
+            if set {
+                self.callbacks.enable_vq(dev, index, true)?;
+            }
+        }
+        if self.callbacks.config().get().is_some() {
+            self.callbacks.enable_config(dev, true)?;
+        }
+        Ok(())
+    }
+
+    /// Stops all virtqueues without losing their state. A device without DRIVER_OK has nothing to
+    /// stop.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` where the device cannot, and what it refuses it with.
+    pub(crate) fn suspend(&mut self, dev: &Device<Bound>) -> Result {
+        if dev.status().has(Status::DRIVER_OK) {
+            dev.suspend()?;
+            self.suspended = true;
+        }
+        Ok(())
+    }
+
+    /// Goes on after [`suspend`](Self::suspend).
+    ///
+    /// # Errors
+    ///
+    /// As for [`suspend`](Self::suspend).
+    pub(crate) fn resume(&mut self, dev: &Device<Bound>) -> Result {
+        if dev.status().has(Status::DRIVER_OK) {
+            dev.resume()?;
+            self.suspended = false;
+        }
+        Ok(())
+    }
+
+    /// Whether the device may be looking at its virtqueues, which then cannot be set up.
+    pub(crate) fn is_running(&self, dev: &Device<Bound>) -> bool {
+        dev.status().has(Status::DRIVER_OK) && !self.suspended
+    }
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping memory of the process.
+//!
+//! Memory is brought in, which can take any time, without the lock of the session. It is handed
+//! over piece by piece; a device that is told of all mappings at once is told at the end.
+//!
+//! No other message is worked on meanwhile (see [`VhostVdpa::lock_messages`]). But the device may
+//! go away.
+
+use crate::{
+    device::VhostVdpa,
+    message::Update, //
+};
+use kernel::{
+    device::Bound,
+    mm::Mm,
+    prelude::*,
+    sync::aref::ARef, //
+};
+use vdpa::{
+    bindings,
+    segment,
+    AddressSpace,
+    Asid,
+    Device,
+    IovaRange,
+    PinnedRun,
+    Pinner, //
+};
+
+vdpa::module_param!(
+    vhost_vdpa.max_iotlb_entries: int = 0,
+    "Maximum number of mappings of an address space (default: 0, no limit but that of locked memory)"
+);
+
+/// The limit for addresses of a process, which no other limit holds for.
+const MAX_SEGMENTS: usize = 1 << 20;
+
+/// How many pieces of memory are handed over at a time.
+const CHUNK: usize = 64;
+
+const PAGE_SIZE: u64 = bindings::PAGE_SIZE as u64;
+
+/// What a device does with memory of a process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// It knows physical addresses.
+    Pinned,
+    /// It accesses the memory in the place of the process.
+    Process,
+    /// It has another process map the same files.
+    Files,
+}
+
+impl Source {
+    fn of(dev: &Device<Bound>) -> Self {
+        match (dev.use_va(), dev.can_bind_mm()) {
+            (false, _) => Self::Pinned,
+            (true, true) => Self::Process,
+            (true, false) => Self::Files,
+        }
+    }
+
+    /// Returns how many mappings there can be in an address space.
+    fn limit(self) -> usize {
+        match (usize::try_from(max_iotlb_entries.value()), self) {
+            (Ok(limit), _) if limit > 0 => limit,
+            (_, Self::Pinned) => usize::MAX,
+            (_, Self::Process | Self::Files) => MAX_SEGMENTS,
+        }
+    }
+}
+
+impl Update {
+    /// Returns what it comes to: for physical memory all pages that are touched, as devices know
+    /// nothing smaller.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where memory would have to be shifted within its page.
+    pub(crate) fn grow(self, dev: &Device<Bound>) -> Result<Self> {
+        if Source::of(dev) != Source::Pinned {
+            return Ok(self);
+        }
+
+        let offset = self.iova.first % PAGE_SIZE;
+
+        if self.addr % PAGE_SIZE != offset {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            iova: IovaRange {
+                first: self.iova.first - offset,
+                last: self.iova.last | (PAGE_SIZE - 1),
+            },
+            addr: self.addr - offset,
+            perm: self.perm,
+        })
+    }
+}
+
+/// Does what an UPDATE message says, after it has [grown](Update::grow), in an address space where
+/// nothing is mapped there.
+///
+/// # Errors
+///
+/// See [`spaces::write`](crate::spaces::write). Nothing of it is mapped then.
+pub(crate) fn run(vhost: &VhostVdpa, asid: Asid, update: Update) -> Result {
+    let job = vhost.with(|session, dev| {
+        if !session.spaces.in_batch() {
+            session.spaces.get(dev, asid)?.begin_batch();
+        }
+        Ok(Job {
+            vhost,
+            asid,
+            update,
+            source: Source::of(dev),
+            mm: session.owner()?.into(),
+        })
+    })?;
+    let ret = match job.source {
+        Source::Pinned => job.map_pinned(),
+        Source::Process | Source::Files => job.map_segments(),
+    };
+
+    job.finish(ret)
+}
+
+/// A mapping that is being made.
+struct Job<'a> {
+    vhost: &'a VhostVdpa,
+    asid: Asid,
+    update: Update,
+    source: Source,
+    mm: ARef<Mm>,
+}
+
+impl Job<'_> {
+    /// Has `f` do something with the address space.
+    fn with<R>(&self, f: impl FnOnce(&mut AddressSpace, &Device<Bound>) -> Result<R>) -> Result<R> {
+        self.vhost
+            .with(|session, dev| f(session.spaces.get(dev, self.asid)?, dev))
+    }
+
+    /// # Errors
+    ///
+    /// `ENOSPC` where there is no room for another `more` mappings.
+    fn check_limit(&self, space: &AddressSpace, more: usize) -> Result {
+        if space.len().saturating_add(more) > self.source.limit() {
+            return Err(ENOSPC);
+        }
+        Ok(())
+    }
+
+    fn map_pinned(&self) -> Result {
+        let mut pinner = self.pinner()?;
+        let mut runs = KVec::with_capacity(CHUNK, GFP_KERNEL)?;
+        let mut next = self.update.iova.first;
+
+        while !self.collect(&mut pinner, &mut runs)? || !runs.is_empty() {
+            self.with(|space, dev| {
+                self.check_limit(space, runs.len())?;
+                for run in runs.drain_all() {
+                    let size = run.size();
+
+                    space.map_pinned(dev, next, run)?;
+                    next = next.wrapping_add(size);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn pinner(&self) -> Result<Pinner> {
+        let Update { iova, addr, perm } = self.update;
+        let pages = (iova.last - iova.first) / PAGE_SIZE + 1;
+
+        match Pinner::new(&self.mm, addr, pages, perm) {
+            // Maybe because memory that was unmapped in this batch is still there.
+            Err(e) if e == ENOMEM && self.with(AddressSpace::release_removed)? => {
+                Pinner::new(&self.mm, addr, pages, perm)
+            }
+            ret => ret,
+        }
+    }
+
+    /// Pins up to [`CHUNK`] pieces. Returns whether there are no more.
+    fn collect(&self, pinner: &mut Pinner, runs: &mut KVec<PinnedRun>) -> Result<bool> {
+        while runs.len() < CHUNK {
+            match pinner.next_run()? {
+                Some(run) => runs.push(run, GFP_KERNEL)?,
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Maps addresses of the process.
+    ///
+    /// Where only files can be mapped, what is not one is left out: among the memory of virtual
+    /// machines there is some of that kind, which no device needs.
+    fn map_segments(&self) -> Result {
+        let private = self.source == Source::Process;
+        let Update {
+            mut iova,
+            mut addr,
+            perm,
+        } = self.update;
+
+        loop {
+            let left = (iova.last - iova.first).saturating_add(1);
+            let segment = segment(&self.mm, addr, left, private)?;
+            let here = IovaRange {
+                first: iova.first,
+                last: iova.first + (segment.size - 1),
+            };
+
+            match segment.file {
+                Some(file) => self.with(|space, dev| {
+                    self.check_limit(space, 1)?;
+                    space.map_file(dev, here, addr, perm, file)
+                })?,
+                None if private => return Err(EFAULT),
+                None => {}
+            }
+            if here.last >= iova.last {
+                return Ok(());
+            }
+            iova.first = here.last + 1;
+            addr = addr.checked_add(segment.size).ok_or(EFAULT)?;
+        }
+    }
+
+    /// Tells the device, unless the process will say when. If something has failed, takes back what
+    /// was mapped.
+    fn finish(self, ret: Result) -> Result {
+        self.vhost.with(|session, dev| {
+            let wait = session.spaces.in_batch();
+            let space = session.spaces.get(dev, self.asid)?;
+            let undo = |space: &mut AddressSpace, e| {
+                // What a device refuses to forget stays pinned, which is all that can be done.
+                let _ = space.unmap(dev, self.update.iova);
+                Err(e)
+            };
+
+            let ret = ret.or_else(|e| undo(space, e));
+            let told = if wait { Ok(()) } else { space.end_batch(dev) };
+
+            ret.and_then(|()| told.or_else(|e| undo(space, e)))
+        })
+    }
+}

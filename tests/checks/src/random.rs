@@ -25,6 +25,10 @@ impl Random {
     }
 
     /// Gives any number.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "numbers without an end are nothing to loop over"
+    )]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         mix(self.0)

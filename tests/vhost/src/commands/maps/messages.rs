@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Single messages.
+
+use std::ops::Range;
+
+use anyhow::{bail, ensure, Context, Result};
+use checks::report::Report;
+use libc::{EFAULT, EINVAL};
+use vhost_client::device::{errno, Device};
+use vhost_client::iotlb::{self, kind, Message};
+use vhost_client::process;
+use vhost_client::session::Session;
+use vhost_client::sys::{self, Area, PAGE};
+use vhost_client::uapi::backend;
+
+use super::{refused, Mapper, Setting, IOVA, PAGE_SIZE};
+
+type Check = fn(&Setting) -> Result<()>;
+
+const CHECKS: [(&str, Check); 17] = [
+    ("good-in-both-formats", both_formats),
+    ("invalidate-all", invalidate_all),
+    ("invalidate-a-range", invalidate_range),
+    ("invalidate-nothing", invalidate_nothing),
+    ("sizes-and-wraps", sizes_and_wraps),
+    ("overlaps", overlaps),
+    ("neighbours", neighbours),
+    ("permissions", permissions),
+    ("address-spaces", address_spaces),
+    ("address-space-is-ignored", address_space_ignored),
+    ("null", null),
+    ("no-memory-there", nowhere),
+    ("hole-below-memory", hole),
+    ("ends-in-a-hole", half_there),
+    ("read-only-memory", read_only_memory),
+    ("unaligned", unaligned),
+    ("without-owner", without_owner),
+];
+
+/// Makes all checks.
+pub fn run(setting: &Setting, report: &mut Report) {
+    for (name, check) in CHECKS {
+        report.check(format_args!("maps/message/{name}"), check(setting));
+    }
+    report.check("maps/message/closed-with-mappings", closed(setting));
+}
+
+/// Pages of the area that are mapped while refusals are tried.
+const KEPT: Range<u64> = IOVA + 0x10_0000..IOVA + 0x10_0000 + 16 * PAGE_SIZE;
+
+/// A mapper with 16 pages mapped, of an area of 32.
+fn with_mapping(setting: &Setting) -> Result<Mapper> {
+    let mapper = Mapper::new(setting, 32)?;
+
+    mapper.map(KEPT.start, 0, 16).context("mapping 16 pages")?;
+    mapper.expect_pinned(setting, 16)?;
+    Ok(mapper)
+}
+
+/// Checks that each message is refused, and that what was mapped is, and nothing else.
+fn all_refused(
+    setting: &Setting,
+    mapper: &Mapper,
+    errnos: &[i32],
+    messages: impl IntoIterator<Item = Message>,
+) -> Result<()> {
+    for message in messages {
+        refused(mapper.send(message), errnos)
+            .and_then(|()| mapper.expect_pinned(setting, 16))
+            .with_context(|| format!("{message:x?}"))?;
+    }
+    mapper.send(Message::invalidate(0, KEPT.start, KEPT.end - KEPT.start))?;
+    mapper.expect_pinned(setting, 0)
+}
+
+fn both_formats(setting: &Setting) -> Result<()> {
+    let mapper = Mapper::new(setting, 4)?;
+    let update = mapper.update(IOVA, 0, 4);
+    let invalidate = Message::invalidate(0, IOVA, 4 * PAGE_SIZE);
+
+    for _ in 0..3 {
+        for (update, invalidate) in [(update, invalidate), (update.v1(), invalidate.v1())] {
+            mapper.send(update)?;
+            mapper.expect_pinned(setting, 4)?;
+            mapper.send(invalidate)?;
+            mapper.expect_pinned(setting, 0)?;
+        }
+    }
+    Ok(())
+}
+
+fn invalidate_all(setting: &Setting) -> Result<()> {
+    for size in [0, u64::MAX] {
+        let mapper = with_mapping(setting)?;
+
+        mapper.map(IOVA, 16, 4)?;
+        mapper.map(1 << 40, 20, 4)?;
+        mapper.expect_pinned(setting, 24)?;
+        // As QEMU does it, or as DPDK does it.
+        mapper.send(Message::invalidate(0, 0, size))?;
+        mapper
+            .expect_pinned(setting, 0)
+            .with_context(|| format!("size {size:#x}"))?;
+    }
+    Ok(())
+}
+
+fn invalidate_range(setting: &Setting) -> Result<()> {
+    let mapper = Mapper::new(setting, 32)?;
+
+    for block in 0..8 {
+        mapper.map(IOVA + block * 4 * PAGE_SIZE, block as usize * 4, 4)?;
+    }
+    // Two mappings in the middle, exactly.
+    let middle = IOVA + 8 * PAGE_SIZE;
+    mapper.send(Message::invalidate(0, middle, 8 * PAGE_SIZE))?;
+    mapper.expect_pinned(setting, 24)?;
+    // Their addresses are free again.
+    mapper.map(middle, 0, 8)?;
+    mapper.expect_pinned(setting, 32)
+}
+
+fn invalidate_nothing(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+
+    for (iova, size) in [
+        (IOVA, PAGE_SIZE),
+        (0, KEPT.start),
+        (KEPT.end, u64::MAX - KEPT.end),
+        // Without a size, there is nothing to take away.
+        (KEPT.start, 0),
+        (KEPT.start + PAGE_SIZE, 0),
+        // These wrap around.
+        (u64::MAX, 2),
+        (KEPT.end, u64::MAX),
+    ] {
+        if let Err(error) = mapper.send(Message::invalidate(0, iova, size)) {
+            ensure!(
+                matches!(errno(&error), EFAULT | EINVAL),
+                "{iova:#x} {size:#x}: {error}"
+            );
+        }
+        mapper
+            .expect_pinned(setting, 16)
+            .with_context(|| format!("{size:#x} bytes from {iova:#x} on"))?;
+    }
+    Ok(())
+}
+
+fn sizes_and_wraps(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+    let at = mapper.area.address() + 16 * PAGE_SIZE;
+    let message = |iova, size| Message::update(0, iova, size, at, iotlb::RW);
+
+    for zero in [message(IOVA, 0), message(IOVA, 0).v1(), message(0, 0)] {
+        refused(mapper.send(zero), &[EINVAL]).context("no bytes")?;
+    }
+    all_refused(
+        setting,
+        &mapper,
+        &[EFAULT],
+        [
+            message(u64::MAX, 2),
+            message(u64::MAX - 4095, 2 * PAGE_SIZE),
+            message(IOVA, u64::MAX),
+            message(IOVA, u64::MAX - IOVA + 2),
+            message(1, u64::MAX),
+            message(0, u64::MAX),
+            message(0, u64::MAX - 4095),
+            message(4096, u64::MAX - 4095),
+            // All of the process, most of which is not there.
+            message(1 << 62, 1 << 47),
+            message(1 << 62, 1 << 62),
+            message(0, 1 << 63),
+        ],
+    )
+}
+
+fn overlaps(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+    let page = PAGE_SIZE;
+    let cases = [
+        (KEPT.start, 16),
+        (KEPT.start, 1),
+        (KEPT.start + page, 14),
+        (KEPT.end - page, 1),
+        (KEPT.start - page, 2),
+        (KEPT.end - page, 2),
+        (KEPT.start - page, 16),
+        (KEPT.start - 4 * page, 24),
+    ]
+    .map(|(iova, count)| mapper.update(iova, 0, count));
+
+    all_refused(setting, &mapper, &[EFAULT], cases)
+}
+
+fn neighbours(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+
+    mapper.map(KEPT.start - 4 * PAGE_SIZE, 16, 4)?;
+    mapper.map(KEPT.end, 20, 4)?;
+    // The same memory once more, elsewhere.
+    mapper.map(IOVA, 0, 16)?;
+    mapper.expect_pinned(setting, 40)?;
+    mapper.clear()?;
+    mapper.expect_pinned(setting, 0)
+}
+
+fn permissions(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+    let with = |perm| Message {
+        perm,
+        ..mapper.update(IOVA, 16, 1)
+    };
+
+    for perm in [iotlb::RO, iotlb::WO, iotlb::RW] {
+        mapper.send(with(perm))?;
+        mapper.expect_pinned(setting, 17)?;
+        mapper.send(Message::invalidate(0, IOVA, PAGE_SIZE))?;
+    }
+    all_refused(
+        setting,
+        &mapper,
+        &[EFAULT],
+        [0, 4, 5, 7, 8, 0x80, 0xff].map(with),
+    )
+}
+
+fn address_spaces(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+    let asid = |asid| Message {
+        format: iotlb::Format::V2(asid),
+        ..mapper.update(IOVA, 16, 4)
+    };
+
+    for space in 0..setting.spaces {
+        mapper.send(asid(space))?;
+        mapper.expect_pinned(setting, 20)?;
+        // The same addresses in another space are not meant.
+        for other in (0..setting.spaces).filter(|other| *other != space) {
+            let result = mapper.send(Message::invalidate(other, IOVA, 4 * PAGE_SIZE));
+            if let Err(error) = result {
+                ensure!(errno(&error) == EFAULT, "{error}");
+            }
+            mapper.expect_pinned(setting, 20)?;
+        }
+        mapper.send(Message::invalidate(space, IOVA, 4 * PAGE_SIZE))?;
+        mapper.expect_pinned(setting, 16)?;
+    }
+    for space in [setting.spaces, setting.spaces + 15, 0xffff, u32::MAX] {
+        let invalidate = Message::invalidate(space, KEPT.start, 16 * PAGE_SIZE);
+        let batch = Message::new(space, kind::BATCH_BEGIN);
+
+        for message in [asid(space), invalidate, batch] {
+            refused(mapper.send(message), &[EFAULT])
+                .and_then(|()| mapper.expect_pinned(setting, 16))
+                .with_context(|| format!("{message:x?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Without the backend feature the field is not looked at.
+fn address_space_ignored(setting: &Setting) -> Result<()> {
+    let mapper = Mapper::new(setting, 4)?;
+    let mut update = mapper.update(IOVA, 0, 4);
+    update.format = iotlb::Format::V2(0xdead_beef);
+
+    mapper
+        .session
+        .device
+        .set_backend_features(backend::IOTLB_MSG_V2 | backend::IOTLB_BATCH)?;
+    mapper.send(update)?;
+    mapper.expect_pinned(setting, 4)?;
+    mapper.send(Message::invalidate(0, IOVA, 4 * PAGE_SIZE))?;
+    mapper.expect_pinned(setting, 0)
+}
+
+/// As the crate `vhost` tests it: nothing can be mapped from address 0.
+fn null(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+
+    all_refused(
+        setting,
+        &mapper,
+        &[EFAULT],
+        [
+            Message::update(0, 0xffff_0000, 0xffff, 0, iotlb::RW),
+            Message::update(0, 0xffff_0000, 0xffff, 0, iotlb::RO),
+            Message::update(0, IOVA, PAGE_SIZE, 0, iotlb::RW).v1(),
+        ],
+    )
+}
+
+fn nowhere(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+    let gone = Area::anonymous(64 * PAGE)?.address();
+    let forbidden = Area::anonymous(4 * PAGE)?;
+    forbidden.touch()?;
+    forbidden.protect(0..4 * PAGE, libc::PROT_NONE)?;
+    let cases = [
+        (gone, 64),
+        (gone + 32 * PAGE_SIZE, 1),
+        (forbidden.address(), 4),
+        (1 << 47, 1),
+        (0x7fff_ffff_f000, 1),
+        (1 << 63, 1),
+        (0xffff_8880_0000_0000, 16),
+        (0xffff_ffff_8000_0000, 16),
+        (0xffff_ffff_ffff_f000, 1),
+        (0xffff_ffff_ffff_f000, 2),
+    ]
+    .map(|(address, pages)| Message::update(0, IOVA, pages * PAGE_SIZE, address, iotlb::RW));
+
+    all_refused(setting, &mapper, &[EFAULT], cases)
+}
+
+/// Addresses without memory that lie below some are no part of it.
+fn hole(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+    let area = above_a_hole()?;
+    let above = area.address();
+    let cases = [
+        (above - HOLE, 1),
+        (above - PAGE_SIZE, 1),
+        (above - PAGE_SIZE, 2),
+        (above - HOLE, HOLE / PAGE_SIZE + 8),
+    ]
+    .map(|(address, pages)| Message::update(0, IOVA, pages * PAGE_SIZE, address, iotlb::RW));
+
+    all_refused(setting, &mapper, &[EFAULT], cases)
+}
+
+/// How many bytes the hole has.
+const HOLE: u64 = 16 * PAGE_SIZE;
+
+/// Memory of a file, 8 pages, with nothing below it.
+fn above_a_hole() -> Result<Area> {
+    let mut tried = Vec::new();
+
+    for _ in 0..16 {
+        let area = Area::shared(sys::memory_file(8 * PAGE_SIZE, false)?, 8 * PAGE)?;
+        if process::is_hole(area.address() - HOLE..area.address())? {
+            return Ok(area);
+        }
+        tried.push(area);
+    }
+    bail!("all memory lies above other memory")
+}
+
+/// Memory whose end cannot be had: nothing of the rest stays.
+fn half_there(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+    // Long enough for the kernel to have done a part when it finds out.
+    let pages = 3000;
+    let area = setting.kind.area(pages * PAGE)?;
+    area.touch()?;
+    area.protect((pages - 1) * PAGE..pages * PAGE, libc::PROT_NONE)?;
+    let update = |page: usize, count: usize| {
+        let address = area.address() + (page * PAGE) as u64;
+        Message::update(
+            0,
+            IOVA + 0x1000_0000,
+            (count * PAGE) as u64,
+            address,
+            iotlb::RW,
+        )
+    };
+
+    mapper
+        .send(update(0, 8))
+        .context("the part that is there")?;
+    mapper.send(Message::invalidate(0, IOVA + 0x1000_0000, 8 * PAGE_SIZE))?;
+    all_refused(
+        setting,
+        &mapper,
+        &[EFAULT],
+        [
+            update(0, pages),
+            update(pages - 2, 2),
+            update(pages - 600, 600),
+            update(pages - 1, 1),
+        ],
+    )
+}
+
+fn read_only_memory(setting: &Setting) -> Result<()> {
+    let mapper = with_mapping(setting)?;
+    let area = Area::anonymous(4 * PAGE)?;
+    area.touch()?;
+    area.protect(0..4 * PAGE, libc::PROT_READ)?;
+    let with = |perm| Message::update(0, IOVA, 4 * PAGE_SIZE, area.address(), perm);
+
+    mapper.send(with(iotlb::RO)).context("to be read only")?;
+    mapper.send(Message::invalidate(0, IOVA, 4 * PAGE_SIZE))?;
+    all_refused(
+        setting,
+        &mapper,
+        &[EFAULT],
+        [iotlb::WO, iotlb::RW].map(with),
+    )
+}
+
+/// As the crate `vhost` tests it: 65,535 bytes that begin anywhere can be mapped.
+fn unaligned(setting: &Setting) -> Result<()> {
+    let mapper = Mapper::new(setting, 32)?;
+
+    for (iova, offset) in [
+        (0xffff_0000, 0),
+        (0xffff_0000, 16),
+        (0xffff_0010, 16),
+        (0xffff_0123, 0x123),
+    ] {
+        let address = mapper.area.address() + offset;
+
+        mapper
+            .send(Message::update(0, iova, 0xffff, address, iotlb::RW))
+            .with_context(|| format!("{iova:#x} for an address with offset {offset:#x}"))?;
+        mapper.send(Message::invalidate(0, iova, 0xffff))?;
+        mapper.expect_pinned(setting, 0)?;
+    }
+    Ok(())
+}
+
+fn without_owner(setting: &Setting) -> Result<()> {
+    let area = setting.kind.area(PAGE)?;
+    let device = Device::open(&setting.path)?;
+    let update = Message::update(0, IOVA, PAGE_SIZE, area.address(), iotlb::RW);
+
+    for message in [
+        update,
+        update.v1(),
+        Message::invalidate(0, 0, 0),
+        Message::new(0, kind::BATCH_BEGIN),
+        Message::new(0, kind::BATCH_END),
+    ] {
+        refused(device.send(&message), &[EFAULT]).with_context(|| format!("{message:x?}"))?;
+    }
+    // It can still be had by somebody.
+    let session = Session::own(device)?;
+    Ok(session.device.send(&update)?)
+}
+
+/// Closing takes everything back.
+fn closed(setting: &Setting) -> Result<()> {
+    let mapper = Mapper::new(setting, 64)?;
+
+    for space in 0..setting.spaces {
+        let mut update = mapper.update(IOVA, 0, 64);
+        update.format = iotlb::Format::V2(space);
+        mapper.send(update)?;
+    }
+    mapper.expect_pinned(setting, 64 * setting.spaces as usize)?;
+
+    let Mapper {
+        session,
+        area,
+        before,
+    } = mapper;
+    drop(session);
+    Mapper {
+        session: Session::open(&setting.path)?,
+        area,
+        before,
+    }
+    .expect_pinned(setting, 0)
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices that stop and go on, in this session or another, and what belongs to which address space.
+
+mod restore;
+mod spaces;
+mod stop;
+
+use anyhow::Result;
+use checks::arguments::Arguments;
+use checks::random::MAX_SEED;
+use checks::report::Report;
+use vhost_client::session::Session;
+use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
+
+use super::Manner;
+
+/// The command `states`.
+pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
+    let manner = Manner::take(arguments)?;
+    let rounds = arguments.number("--rounds", 20, 1..=10_000)?;
+    let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
+    arguments.finish()?;
+
+    let net = Session::open(&manner.path)?.id()? == VIRTIO_ID_NET;
+
+    stop::run(&manner, report);
+    if net {
+        report.check(
+            format_args!("states/restore/{rounds}-times"),
+            restore::frames(&manner, rounds, seed),
+        );
+        report.check("states/restore/index-wraps", restore::wraps(&manner, seed));
+        spaces::run(&manner, report);
+    } else {
+        report.check(
+            format_args!("states/restore/{rounds}-times"),
+            restore::requests(&manner, rounds, seed),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Drives a vDPA device through `/dev/vhost-vdpa-N` as a virtual machine monitor does, and checks
+//! what comes of it.
+//!
+//! Every command prints one line for each check, `ok NAME` or `not ok NAME: why`, on standard
+//! output. Its exit status is 0 if all checks passed, 1 if one failed or none was made, and 2 if
+//! it was called in a way that it does not understand.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use checks::arguments::{Arguments, Misuse};
+use checks::report::Report;
+use vhost_client::sys;
+
+const USAGE: &str = "\
+usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
+
+  net       send frames, which the device returns, and compare them
+      --count N        frames to send [1000]
+      --size BYTES     length of each, 32 to 4084 [64]
+      --inflight K     how many may be on their way at a time, up to 120 [32]
+      --bench          compare numbers only, to measure the device and not the test
+  blk       verify a disk; its contents are lost
+      --count N        requests to write, and to read, up to 8192 [500]
+      --depth K        how many at a time, up to 32 [16]
+  ioctls    every ioctl, with good and bad arguments, in all states of the device
+  maps      messages about mappings, good and bad; what a network device then can reach
+      --memfd          memory that others could map, too, instead of the process's own
+      --count N        mappings in one batch [10000]
+      --mib N          the size of a large mapping [256]
+  states    suspend, resume, reset, restore in another session; two address spaces
+      --rounds N       sessions that hand over to each other [20]
+
+How the device is driven (net, blk, states):
+      --packed, --event-idx, --indirect   with these features, which must be offered
+      --anon, --memfd, --hugetlb          with memory of this kind [--anon]
+      --v1             without backend features, so that messages have their first format
+      --seed S         what contents and order are derived from [1]
+
+All numbers may be decimal or, after 0x, hexadecimal.";
+
+fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow::Result<()> {
+    match command {
+        "net" => commands::net::run(arguments, report),
+        "ioctls" => commands::ioctls::run(arguments, report),
+        "maps" => commands::maps::run(arguments, report),
+        "states" => commands::states::run(arguments, report),
+        "blk" => commands::blk::run(arguments, report),
+        other => Err(Misuse(format!("there is no command {other:?}")).into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_env();
+    let Some(command) = arguments.command() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let mut report = Report::new(std::io::stdout());
+
+    // Pinned memory counts as locked. What is tested with a limit sets one.
+    let result = sys::limit_locked_memory(None)
+        .map_err(Into::into)
+        .and_then(|()| run(&command, &mut arguments, &mut report));
+    if let Err(error) = result {
+        if error.is::<Misuse>() {
+            eprintln!("vhost-client {command}: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+        report.check(&command, Err(error));
+    }
+    report.status()
+}

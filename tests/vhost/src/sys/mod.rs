@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! System calls that the standard library and the crates lack, or keep from being made wrongly: the
+//! only place with `unsafe` code.
+
+#![allow(unsafe_code)]
+
+mod area;
+mod compat;
+mod doorbell;
+mod ioctl;
+mod mailbox;
+
+pub use area::{Advice, Area, PAGE};
+pub use compat::ioctl32;
+pub use doorbell::map as map_doorbell;
+pub use ioctl::{ioctl, Argument, Request};
+pub use mailbox::{Mailbox, Place};
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::time::Duration;
+
+/// Turns the result of a system call into a [`Result`].
+fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Waits until one of `events` can be had from a file, or it has an error; gives those it has, which
+/// are none after `timeout`.
+pub fn poll(file: &impl AsRawFd, events: i16, timeout: Duration) -> io::Result<i16> {
+    let mut entry = libc::pollfd {
+        fd: file.as_raw_fd(),
+        events,
+        revents: 0,
+    };
+    let milliseconds = timeout.as_millis().try_into().unwrap_or(libc::c_int::MAX);
+
+    // SAFETY: `entry` is one valid structure. Whatever the descriptor is, it is only waited for.
+    match checked(unsafe { libc::poll(&mut entry, 1, milliseconds) }) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        Err(error) => Err(error),
+        Ok(_) => Ok(entry.revents),
+    }
+}
+
+/// Makes a file that exists in memory only, of huge pages if `huge`.
+pub fn memory_file(len: u64, huge: bool) -> io::Result<File> {
+    let flags = libc::MFD_CLOEXEC | if huge { libc::MFD_HUGETLB } else { 0 };
+
+    // SAFETY: The name is a string that ends with a zero.
+    let fd = checked(unsafe { libc::memfd_create(c"vhost-client".as_ptr(), flags) })?;
+    // SAFETY: The descriptor is open, and nothing else owns it.
+    let file = unsafe { File::from_raw_fd(fd) };
+
+    file.set_len(len)?;
+    Ok(file)
+}
+
+/// Sets how many bytes this process may have locked; [`None`] is no limit.
+pub fn limit_locked_memory(bytes: Option<u64>) -> io::Result<()> {
+    let bytes = bytes.unwrap_or(libc::RLIM_INFINITY);
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+
+    // SAFETY: `limit` is one valid structure.
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) })?;
+    Ok(())
+}

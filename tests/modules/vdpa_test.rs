@@ -277,11 +277,7 @@ impl ConfigOps for Test {
 
     fn get_vendor_vq_stats(&self, vq: VqIndex, stats: &mut VendorStats<'_>) -> Result {
         let seen = self.seen(vq);
-        let kicks = *self
-            .kicks
-            .lock()
-            .get(usize::from(vq))
-            .ok_or(EINVAL)?;
+        let kicks = *self.kicks.lock().get(usize::from(vq)).ok_or(EINVAL)?;
 
         stats.put(c"descriptors", seen.num.into())?;
         stats.put(

@@ -22,8 +22,8 @@ use crate::Places;
 /// What the guest writes to the debug-exit port when no check failed; QEMU exits with `2n + 1`.
 const NO_FAILURE: i32 = 16;
 
-/// Lines of the console that are shown when a guest did not reach its end.
-const TAIL: usize = 12;
+/// Lines of each log that are shown when a guest did not reach its end.
+const TAIL: usize = 8;
 
 /// How a virtual machine ended.
 pub enum End {
@@ -198,7 +198,8 @@ fn read_lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
 fn judge(scenario: &Scenario, logs: &Logs, end: &End) -> Result<Outcome> {
     let console = String::from_utf8_lossy(&fs::read(&logs.console)?).into_owned();
     let qemu = fs::read_to_string(&logs.qemu)?;
-    let (mut outcome, ended) = Outcome::from_log(&fs::read_to_string(&logs.scenario)?);
+    let log = fs::read_to_string(&logs.scenario)?;
+    let (mut outcome, ended) = Outcome::from_log(&log);
 
     if let Some((lines, count)) = console::first_report(&console) {
         outcome.failures.push(format!(
@@ -207,7 +208,7 @@ fn judge(scenario: &Scenario, logs: &Logs, end: &End) -> Result<Outcome> {
             lines.join("\n")
         ));
     } else if let Some(why) = unfinished(scenario, end, ended, &outcome) {
-        let last = [tail(&qemu), tail(&console)].concat();
+        let last = [tail(&qemu), tail(&console), tail(&log)].concat();
         outcome.failures.push(format!(
             "the guest reaches its end: {why}\n{}",
             last.join("\n")

@@ -78,13 +78,15 @@ refused() {
 
 checks() {
 	local name=${1##*/} status results=/tmp/.checks
-	"$@" >$results 2>&1
-	status=$?
-	cat $results
+	{
+		"$@" 2>&1
+		echo $? >/tmp/.status
+	} | tee $results
+	status=$(cat /tmp/.status)
 	set -- "$(grep -c '^ok ' $results)" "$(grep -c '^not ok ' $results)"
 	passed=$((passed + $1))
 	failed=$((failed + $2))
-	if [ $status != 0 ] && [ "$2" = 0 ]; then
+	if [ "$status" != 0 ] && [ "$2" = 0 ]; then
 		fail "$name ended with status $status" "$(tail -n 5 $results)"
 	elif [ "$1" = 0 ] && [ "$2" = 0 ]; then
 		fail "$name made no check"

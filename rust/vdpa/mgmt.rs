@@ -158,7 +158,7 @@ pub trait Operations: Send + Sync + Sized + 'static {
 ///
 /// # Invariants
 ///
-/// `mdev` is registered with [`OPS`](Registration::OPS).
+/// `mdev` is registered, with the operations of `T`.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: Operations> {

@@ -42,7 +42,7 @@ const DEV_MAX: u32 = 1 << bindings::MINORBITS;
 ///
 /// # Invariants
 ///
-/// `current` is NULL or a reference to a [`Members`], which this owns, and which is dropped no
+/// `current` is NULL or a reference to `Members`, which this owns, and which is dropped no
 /// earlier than an RCU grace period after it was removed from here.
 pub struct Family {
     name: &'static CStr,

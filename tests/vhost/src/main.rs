@@ -33,6 +33,16 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --mib N          the size of a large mapping [256]
   states    suspend, resume, reset, restore in another session; two address spaces
       --rounds N       sessions that hand over to each other [20]
+  stress    threads that disturb a device at work, random calls, programs that are killed
+      --rounds N       programs to kill, and sessions of random calls [30]
+      --count N        how much work is done while it is disturbed [400]
+  gone      hold the device until it is taken away, for which `READY` is printed
+      --use WHAT       opened, owned or running [running]
+      --timeout S      seconds to wait [30]
+  script    print the results of a long sequence of calls, to compare drivers
+  bench     measure mapping, opening and one request at a time
+      --mib N          the size of what is mapped [64]
+      --count N        small mappings, and requests [2000]
 
 How the device is driven (net, blk, states):
       --packed, --event-idx, --indirect   with these features, which must be offered
@@ -48,6 +58,11 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "ioctls" => commands::ioctls::run(arguments, report),
         "maps" => commands::maps::run(arguments, report),
         "states" => commands::states::run(arguments, report),
+        "stress" => commands::stress::run(arguments, report),
+        commands::stress::CHILD => commands::stress::run_child(arguments),
+        "gone" => commands::gone::run(arguments, report),
+        "script" => commands::script::run(arguments, report),
+        "bench" => commands::bench::run(arguments, report),
         "blk" => commands::blk::run(arguments, report),
         other => Err(Misuse(format!("there is no command {other:?}")).into()),
     }

@@ -2,11 +2,15 @@
 
 //! The commands of the program.
 
+pub mod bench;
 pub mod blk;
+pub mod gone;
 pub mod ioctls;
 pub mod maps;
 pub mod net;
+pub mod script;
 pub mod states;
+pub mod stress;
 
 use anyhow::Result;
 use checks::arguments::{Arguments, Misuse};

@@ -4,7 +4,7 @@
 
 mod restore;
 mod spaces;
-mod stop;
+pub mod stop;
 
 use anyhow::Result;
 use checks::arguments::Arguments;

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What things cost. One line for each, for those who compare drivers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use checks::arguments::Arguments;
+use checks::report::Report;
+use vhost_client::device::errno;
+use vhost_client::iotlb::{self, kind, Message};
+use vhost_client::memory::{Kind, HUGE_PAGE};
+use vhost_client::net::stream::Stream;
+use vhost_client::session::Session;
+use vhost_client::sys::{Advice, Area, PAGE};
+use vhost_client::traffic::{Running, Traffic};
+use vhost_client::uapi::backend;
+
+use super::ioctls::errno_name;
+
+/// Where memory is mapped that nothing looks at.
+const IOVA: u64 = 0x5_0000_0000;
+
+/// The command `bench`.
+pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
+    let path = arguments.required("--dev")?;
+    let mib = arguments.number("--mib", 64, 2..=1 << 16)? as usize;
+    let count = arguments.number("--count", 2000, 1..=1 << 20)? as usize;
+    arguments.finish()?;
+
+    report.check("bench/mappings", mappings(&path, mib));
+    report.check("bench/updates", updates(&path, count));
+    report.check("bench/sessions", sessions(&path));
+    report.check("bench/round-trips", round_trips(&path, count));
+    Ok(())
+}
+
+/// Memory of a kind whose pages are there.
+fn memory(pages: &str, len: usize) -> Result<Area> {
+    let area = match pages {
+        "small" | "transparent-huge" => Area::anonymous(len)?,
+        "file" => Kind::File.area(len)?,
+        _ => Kind::HugeFile.area(len)?,
+    };
+    match pages {
+        "small" => area.advise(Advice::Small)?,
+        "transparent-huge" => area.advise(Advice::Huge)?,
+        _ => (),
+    }
+    area.touch()?;
+    Ok(area)
+}
+
+/// One large mapping of each kind of memory.
+fn mappings(path: &str, mib: usize) -> Result<()> {
+    let len = (mib << 20).next_multiple_of(HUGE_PAGE);
+
+    for pages in ["small", "transparent-huge", "file", "huge-file"] {
+        let area = match memory(pages, len) {
+            Ok(area) => area,
+            Err(error) => {
+                println!("bench what=map pages={pages} skipped: {error:#}");
+                continue;
+            }
+        };
+        let session = Session::open(path)?;
+        session
+            .device
+            .set_backend_features(session.device.backend_features()? & backend::ALL)?;
+        let update = Message::update(0, IOVA, len as u64, area.address(), iotlb::RW);
+
+        let start = Instant::now();
+        if let Err(error) = session.device.send(&update) {
+            let name = errno_name(errno(&error));
+            println!("bench what=map pages={pages} mib={mib} failed={name}");
+            continue;
+        }
+        let mapped = start.elapsed();
+        let start = Instant::now();
+        session
+            .device
+            .send(&Message::invalidate(0, IOVA, len as u64))?;
+        let unmapped = start.elapsed();
+
+        for (what, time) in [("map", mapped), ("unmap", unmapped)] {
+            let per_gib = time.as_nanos() * 1024 / (len >> 20) as u128;
+            println!("bench what={what} pages={pages} mib={mib} ns_per_gib={per_gib}");
+        }
+    }
+    Ok(())
+}
+
+/// Many small ones in one batch.
+fn updates(path: &str, count: usize) -> Result<()> {
+    let area = memory("small", count * PAGE)?;
+    let session = Session::open(path)?;
+    let device = &session.device;
+    let page = |number: usize| (number * PAGE) as u64;
+    let print = |what, time: Duration| {
+        let each = time.as_nanos() / count as u128;
+        println!("bench what={what} count={count} ns_each={each}");
+    };
+    device.set_backend_features(device.backend_features()? & backend::ALL)?;
+
+    let start = Instant::now();
+    device.send(&Message::new(0, kind::BATCH_BEGIN))?;
+    for number in 0..count {
+        let address = area.address() + page(number);
+        let iova = IOVA + 2 * page(number);
+        let update = Message::update(0, iova, PAGE as u64, address, iotlb::RW);
+
+        if let Err(error) = device.send(&update) {
+            let name = errno_name(errno(&error));
+            println!("bench what=updates count={count} failed={name} at={number}");
+            return Ok(());
+        }
+    }
+    device.send(&Message::new(0, kind::BATCH_END))?;
+    print("updates", start.elapsed());
+
+    let start = Instant::now();
+    device.send(&Message::new(0, kind::BATCH_BEGIN))?;
+    device.send(&Message::invalidate(0, IOVA, 2 * page(count)))?;
+    device.send(&Message::new(0, kind::BATCH_END))?;
+    print("invalidate", start.elapsed());
+    Ok(())
+}
+
+/// From opening the device until it works, and until it is closed.
+fn sessions(path: &str) -> Result<()> {
+    const COUNT: u32 = 50;
+    let mut opened = Duration::ZERO;
+    let mut closed = Duration::ZERO;
+
+    for _ in 0..COUNT {
+        let start = Instant::now();
+        let running = Running::start(path, Kind::File, 0, backend::ALL)?;
+        opened += start.elapsed();
+
+        let Running {
+            traffic,
+            session,
+            memory,
+        } = running;
+        let start = Instant::now();
+        drop(session);
+        closed += start.elapsed();
+        drop((traffic, memory));
+    }
+    for (what, time) in [("open-to-ready", opened), ("close", closed)] {
+        println!("bench what={what} ns_each={}", (time / COUNT).as_nanos());
+    }
+    Ok(())
+}
+
+/// One thing at a time: kick, work, call.
+fn round_trips(path: &str, count: usize) -> Result<()> {
+    let mut running = Running::start(path, Kind::File, 0, backend::ALL)?;
+    let start = Instant::now();
+
+    match &mut running.traffic {
+        Traffic::Net(device, _, mac) => {
+            Stream {
+                to: *mac,
+                count: count as u64,
+                size: 64,
+                inflight: 1,
+                seed: 1,
+                compare: false,
+            }
+            .run(device)
+            .context("frames")?;
+        }
+        Traffic::Blk(disk) => {
+            for _ in 0..count {
+                let kind = virtio_bindings::virtio_blk::VIRTIO_BLK_T_FLUSH;
+                let nothing = vhost_client::blk::Data::ToDevice(Vec::new());
+                disk.ask(kind, 0, nothing)?;
+            }
+        }
+    }
+    let each = start.elapsed().as_nanos() / count as u128;
+    println!("bench what=round-trip count={count} ns_each={each}");
+    Ok(())
+}

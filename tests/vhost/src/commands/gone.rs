@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device that is taken away while it is in use.
+//!
+//! Prints `READY` when it may be taken away, and waits for that.
+
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure, Context, Result};
+use checks::arguments::{Arguments, Misuse};
+use checks::report::Report;
+use libc::{ENODEV, ENOENT, ENOTTY, ENXIO, MAP_SHARED, PROT_WRITE};
+use vhost_client::device::{errno, Device};
+use vhost_client::iotlb::Message;
+use vhost_client::memory::Kind;
+use vhost_client::process::Pinned;
+use vhost_client::session::Session;
+use vhost_client::sys::{self, Mailbox, PAGE};
+use vhost_client::traffic::Running;
+use vhost_client::uapi::*;
+
+use super::ioctls::expect;
+use super::states::stop::ask;
+
+/// What the device is used for when it goes.
+enum Use {
+    Opened(Device),
+    Owned(Session),
+    Running(Box<Running>),
+}
+
+impl Use {
+    fn new(path: &str, how: &str, kind: Kind) -> Result<Self> {
+        Ok(match how {
+            "opened" => Self::Opened(Device::open(path)?),
+            "owned" => Self::Owned(Session::open(path)?),
+            "running" => {
+                let mut running = Running::start(path, kind, 0, backend::ALL)?;
+                running.traffic.prove(1, 50)?;
+                Self::Running(Box::new(running))
+            }
+            _ => return Err(Misuse("--use is opened, owned or running".into()).into()),
+        })
+    }
+
+    fn device(&self) -> &Device {
+        match self {
+            Self::Opened(device) => device,
+            Self::Owned(session) => &session.device,
+            Self::Running(running) => &running.session.device,
+        }
+    }
+}
+
+/// The command `gone`.
+pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
+    let path = arguments.required("--dev")?;
+    let how = arguments.text("--use", "running")?;
+    let seconds = arguments.number("--timeout", 30, 1..=3600)?;
+    let kind = if arguments.flag("--anon") {
+        Kind::Anonymous
+    } else {
+        Kind::File
+    };
+    arguments.finish()?;
+
+    let before = Pinned::now()?;
+    let mut using = Use::new(&path, &how, kind)?;
+    println!("READY");
+    std::io::stdout().flush()?;
+
+    let name = |what: &str| format!("gone/{how}/{what}");
+    let left = wait(&using, Duration::from_secs(seconds));
+    let is_gone = left.is_ok();
+    report.check(name("poll-wakes-up"), left);
+    if !is_gone {
+        // Closing it lets who takes it away go on.
+        drop(using);
+        return Ok(());
+    }
+
+    report.check(name("ioctls"), ioctls(using.device()));
+    report.check(name("unknown-ioctl"), unknown(using.device()));
+    report.check(name("messages"), messages(using.device()));
+    report.check(name("read"), read(using.device()));
+    report.check(name("mmap"), mmap(using.device()));
+    report.check(name("poll-again"), poll_again(using.device()));
+    report.check(name("cannot-be-opened"), open(&path));
+    if let Use::Running(running) = &mut using {
+        report.check(name("kicks-do-nothing"), kicks(running));
+    }
+    report.check(name("nothing-pinned"), nothing_pinned(before));
+    report.check(name("closed"), close(using));
+    Ok(())
+}
+
+/// Waits for the device to go. It goes on working until then.
+fn wait(using: &Use, timeout: Duration) -> Result<()> {
+    let device = using.device();
+
+    // Nothing but errors is asked for, so nothing else ends this.
+    let events = device.poll(0, timeout)?;
+    ensure!(events != 0, "the device is still there after {timeout:?}");
+    let wanted = libc::POLLERR | libc::POLLHUP;
+    ensure!(events & wanted != 0, "poll gives {events:#x}");
+    match device.status() {
+        Err(error) if errno(&error) == ENODEV => Ok(()),
+        other => bail!("poll gives {events:#x}, but the status is {other:?}"),
+    }
+}
+
+/// Those that exist, with arguments that would have been good.
+fn ioctls(device: &Device) -> Result<()> {
+    let mailbox = Mailbox::new()?;
+
+    for (name, request) in REQUESTS.iter().filter(|(name, _)| is_known(name)) {
+        let mut bytes = vec![0; request.size()];
+        if *request == VHOST_VDPA_GET_CONFIG || *request == VHOST_VDPA_SET_CONFIG {
+            bytes = vring_state(0, 4).to_vec();
+            bytes.extend([0; 4]);
+        }
+        let place = mailbox.put(&bytes)?;
+        let result = device.call_mail(*request, &mailbox, place);
+        expect(result.map(drop), &[ENODEV]).with_context(|| (*name).to_owned())?;
+    }
+    Ok(())
+}
+
+/// Whether a vDPA device has ever known it.
+fn is_known(name: &str) -> bool {
+    name.starts_with("VHOST_VDPA_")
+        || [
+            "FEATURES",
+            "SET_OWNER",
+            "VRING_NUM",
+            "VRING_ADDR",
+            "VRING_BASE",
+            "VRING_KICK",
+            "VRING_CALL",
+            "VRING_ERR",
+        ]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
+
+fn unknown(device: &Device) -> Result<()> {
+    expect(device.plain(VHOST_RESET_OWNER), &[ENODEV, ENOTTY])
+}
+
+fn messages(device: &Device) -> Result<()> {
+    let update = Message::update(0, 0x1000, 0x1000, 0, 3);
+
+    for message in [
+        update,
+        update.v1(),
+        Message::invalidate(0, 0, 0),
+        Message::new(0, 5),
+        Message::new(0, 6),
+    ] {
+        expect(device.send(&message), &[ENODEV]).with_context(|| format!("{message:x?}"))?;
+    }
+    Ok(())
+}
+
+/// Nothing could ever be read.
+fn read(device: &Device) -> Result<()> {
+    let mut bytes = [0; 72];
+
+    expect(
+        device.file().read(&mut bytes).map(drop),
+        &[ENODEV, libc::EINVAL],
+    )
+}
+
+fn mmap(device: &Device) -> Result<()> {
+    let mapped = sys::map_doorbell(device.as_fd(), 0, PAGE, PROT_WRITE, MAP_SHARED);
+
+    expect(mapped, &[ENODEV])
+}
+
+fn poll_again(device: &Device) -> Result<()> {
+    for asked in [0, libc::POLLIN, libc::POLLOUT] {
+        let events = device.poll(asked, Duration::from_secs(1))?;
+        ensure!(
+            events & (libc::POLLERR | libc::POLLHUP) != 0,
+            "poll gives {events:#x}"
+        );
+    }
+    Ok(())
+}
+
+fn open(path: &str) -> Result<()> {
+    expect(Device::open(path).map(drop), &[ENODEV, ENOENT, ENXIO])
+}
+
+/// The eventfds are still there, but nobody listens.
+fn kicks(running: &mut Running) -> Result<()> {
+    for queue in running.traffic.queues() {
+        // Whatever was done before it went.
+        while queue.ring.take()?.is_some() {}
+    }
+    ask(&mut running.traffic)?;
+    thread::sleep(Duration::from_millis(100));
+    for queue in running.traffic.queues() {
+        ensure!(
+            queue.ring.take()?.is_none(),
+            "virtqueue {} still works",
+            queue.index
+        );
+    }
+    Ok(())
+}
+
+/// Who went has given back what was the process's, though the file is open.
+fn nothing_pinned(before: Pinned) -> Result<()> {
+    let after = Pinned::now()?;
+
+    ensure!(after == before, "{before:?} before, {after:?} after");
+    Ok(())
+}
+
+fn close(using: Use) -> Result<()> {
+    let start = Instant::now();
+
+    drop(using);
+    ensure!(
+        start.elapsed() < Duration::from_secs(2),
+        "it took {:?}",
+        start.elapsed()
+    );
+    Ok(())
+}

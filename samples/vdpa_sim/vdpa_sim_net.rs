@@ -27,7 +27,7 @@ use vdpa::{
 
 vdpa::module_param!(vdpa_sim_net.batch_mapping: int = 1, "Batched mapping: 1 - enable, 0 - disable");
 vdpa::module_param!(
-    vdpa_sim_net.max_iotlb_entries: int = 2048,
+    vdpa_sim_net.max_iotlb_entries: int = 1 << 20,
     "Maximum number of mappings of an address space (2 or more)"
 );
 vdpa::module_param!(vdpa_sim_net.use_va: bool = true, "Map virtual addresses of processes");

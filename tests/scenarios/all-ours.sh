@@ -31,7 +31,7 @@ load ours/vdpa_sim_net
 load ours/vdpa_sim_blk shared_backend=y
 parameters=/sys/module/vdpa_sim_blk/parameters
 check "parameters can be read" eval "[ \$(cat $parameters/shared_backend)\$(cat $parameters/use_va) = YY ]"
-check "and have the defaults of the C simulator" eval "[ \$(cat $parameters/batch_mapping) = 1 -a \$(cat $parameters/max_iotlb_entries) = 2048 ]"
+check "and have their defaults" eval "[ \$(cat $parameters/batch_mapping) = 1 -a \$(cat $parameters/max_iotlb_entries) = 1048576 ]"
 check "a network device is added" add_net net0
 check "a block device is added" add_blk blk0
 net_traffic net0

@@ -12,11 +12,7 @@ use crate::{
         vdpa_config_ops,
         vdpa_device, //
     },
-    Asid,
     ConfigOps,
-    Features,
-    GroupId,
-    Status,
     VendorStats,
     VqAddress,
     VqIndex,
@@ -27,8 +23,7 @@ use core::{
     ptr::{
         null,
         NonNull, //
-    },
-    slice, //
+    }, //
 };
 use kernel::{
     cpumask::Cpumask,
@@ -368,180 +363,6 @@ impl<T: ConfigOps> Table<T> {
         }
     }
 
-    unsafe extern "C" fn get_device_features(vdev: *mut vdpa_device) -> u64 {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.get_device_features().0
-    }
-
-    unsafe extern "C" fn get_backend_features(vdev: *const vdpa_device) -> u64 {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev.cast_mut()) }.get_backend_features()
-    }
-
-    unsafe extern "C" fn set_driver_features(vdev: *mut vdpa_device, features: u64) -> c_int {
-        from_result(|| {
-            // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.set_driver_features(Features(features))?;
-            Ok(0)
-        })
-    }
-
-    unsafe extern "C" fn get_driver_features(vdev: *mut vdpa_device) -> u64 {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.get_driver_features().0
-    }
-
-    unsafe extern "C" fn set_config_cb(vdev: *mut vdpa_device, cb: *mut bindings::vdpa_callback) {
-        // SAFETY: See `Table`.
-        if let Some(callback) = unsafe { Self::data(vdev) }.config_callback() {
-            // SAFETY: As in `set_vq_cb`.
-            unsafe { callback.install(&*cb) };
-        }
-    }
-
-    unsafe extern "C" fn get_vq_num_max(vdev: *mut vdpa_device) -> u16 {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.get_vq_num_max()
-    }
-
-    unsafe extern "C" fn get_vq_num_min(vdev: *mut vdpa_device) -> u16 {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.get_vq_num_min()
-    }
-
-    unsafe extern "C" fn get_device_id(vdev: *mut vdpa_device) -> u32 {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.get_device_id()
-    }
-
-    unsafe extern "C" fn get_vendor_id(vdev: *mut vdpa_device) -> u32 {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.get_vendor_id()
-    }
-
-    unsafe extern "C" fn get_status(vdev: *mut vdpa_device) -> u8 {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.get_status().0
-    }
-
-    unsafe extern "C" fn set_status(vdev: *mut vdpa_device, status: u8) {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.set_status(Status(status));
-    }
-
-    /// Resets the device, and takes the consumer's callbacks out.
-    ///
-    /// The configuration callback goes too: the C transport for kernel drivers never removes it,
-    /// and frees what it points to.
-    ///
-    /// # Safety
-    ///
-    /// As said for [`Table`].
-    #[inline]
-    pub(crate) unsafe fn do_reset(vdev: *mut vdpa_device) -> Result {
-        // SAFETY: By the safety requirements of this function.
-        let data = unsafe { Self::data(vdev) };
-        let result = data.reset();
-
-        // SAFETY: As above.
-        let nvqs = unsafe { (*vdev).nvqs };
-        for vq in (0..nvqs).filter_map(|index| VqIndex::new(index, nvqs)) {
-            if let Some(callback) = data.vq_callback(vq) {
-                callback.clear();
-            }
-        }
-        if let Some(callback) = data.config_callback() {
-            callback.clear();
-        }
-        result
-    }
-
-    unsafe extern "C" fn reset(vdev: *mut vdpa_device) -> c_int {
-        from_result(|| {
-            // SAFETY: See `Table`.
-            unsafe { Self::do_reset(vdev) }?;
-            Ok(0)
-        })
-    }
-
-    unsafe extern "C" fn suspend(vdev: *mut vdpa_device) -> c_int {
-        from_result(|| {
-            // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.suspend()?;
-            Ok(0)
-        })
-    }
-
-    unsafe extern "C" fn resume(vdev: *mut vdpa_device) -> c_int {
-        from_result(|| {
-            // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.resume()?;
-            Ok(0)
-        })
-    }
-
-    unsafe extern "C" fn get_config_size(vdev: *mut vdpa_device) -> usize {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.get_config_size()
-    }
-
-    /// Whether a range lies in the configuration space.
-    fn in_config(data: &T, offset: u32, len: u32) -> bool {
-        u64::from(offset) + u64::from(len) <= data.get_config_size() as u64
-    }
-
-    unsafe extern "C" fn get_config(
-        vdev: *mut vdpa_device,
-        offset: u32,
-        buf: *mut c_void,
-        len: u32,
-    ) {
-        // SAFETY: See `Table`.
-        let data = unsafe { Self::data(vdev) };
-
-        // SAFETY: `buf` is valid for writing `len` bytes. What is not read below is 0, not what
-        // happened to be there.
-        let buf = unsafe {
-            buf.cast::<u8>().write_bytes(0, len as usize);
-            slice::from_raw_parts_mut(buf.cast::<u8>(), len as usize)
-        };
-        if Self::in_config(data, offset, len) {
-            data.get_config(offset as usize, buf);
-        }
-    }
-
-    unsafe extern "C" fn set_config(
-        vdev: *mut vdpa_device,
-        offset: u32,
-        buf: *const c_void,
-        len: u32,
-    ) {
-        // SAFETY: See `Table`.
-        let data = unsafe { Self::data(vdev) };
-
-        if Self::in_config(data, offset, len) {
-            // SAFETY: `buf` is valid for reading `len` bytes.
-            data.set_config(offset as usize, unsafe {
-                slice::from_raw_parts(buf.cast::<u8>(), len as usize)
-            });
-        }
-    }
-
-    unsafe extern "C" fn get_generation(vdev: *mut vdpa_device) -> u32 {
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.get_generation()
-    }
-
-    unsafe extern "C" fn get_iova_range(vdev: *mut vdpa_device) -> bindings::vdpa_iova_range {
-        // SAFETY: See `Table`.
-        let range = unsafe { Self::data(vdev) }.get_iova_range();
-
-        bindings::vdpa_iova_range {
-            first: range.first,
-            last: range.last,
-        }
-    }
-
     unsafe extern "C" fn set_vq_affinity(
         vdev: *mut vdpa_device,
         idx: u16,
@@ -569,24 +390,5 @@ impl<T: ConfigOps> Table<T> {
                 .map_or(null(), |cpus| cpus.as_raw().cast_const()),
             Err(_) => null(),
         }
-    }
-
-    unsafe extern "C" fn set_group_asid(vdev: *mut vdpa_device, group: u32, asid: u32) -> c_int {
-        from_result(|| {
-            // SAFETY: See `Table`; the numbers do not change.
-            let (groups, spaces) = unsafe { ((*vdev).ngroups, (*vdev).nas) };
-
-            if group >= groups || asid >= spaces {
-                return Err(EINVAL);
-            }
-            // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.set_group_asid(GroupId(group), Asid(asid))?;
-            Ok(0)
-        })
-    }
-
-    unsafe extern "C" fn free(vdev: *mut vdpa_device) {
-        // SAFETY: See `Table`; this is the last call for a device.
-        unsafe { Allocation::<T>::drop_data(vdev) };
     }
 }

@@ -57,6 +57,7 @@ mod map_file;
 mod memory;
 pub mod mgmt;
 mod ops;
+mod ops_device;
 mod ops_map;
 pub mod param;
 mod pin;

@@ -5,10 +5,11 @@
 #![deny(unsafe_code)]
 
 mod blk;
+#[expect(dead_code, reason = "only a network device can be changed")]
+mod device;
 mod memory;
 #[expect(dead_code, reason = "the network device receives, too")]
 mod queue;
-#[expect(dead_code, reason = "only a network device can be changed")]
 mod sim;
 
 use blk::{
@@ -16,12 +17,12 @@ use blk::{
     Blk,
     Disk, //
 };
+use device::Device;
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
 use sim::{
-    Device,
     Model,
     Params, //
 };

@@ -4,15 +4,16 @@
 
 #![deny(unsafe_code)]
 
+mod device;
 mod memory;
 mod net;
 mod queue;
 mod sim;
 
+use device::Device;
 use kernel::prelude::*;
 use net::Net;
 use sim::{
-    Device,
     Model,
     Params, //
 };

@@ -43,7 +43,7 @@ in_kbuild = flock $(2) $(kmake) M=$(1) MO=$(2)
 # $(call collect,FROM,TO): the modules there and no others; what has not changed stays as it is.
 define collect
 mkdir -p $(2)
-for old in $(2)/*.ko; do [ -e $(1)/$${old##*/} ] || rm -f $$old; done
+for old in $(2)/*.ko; do [ -e "$(1)/$${old##*/}" ] || rm -f "$$old"; done
 for new in $(1)/*.ko; do cmp -s $$new $(2)/$${new##*/} || cp $$new $(2)/; done
 endef
 
@@ -75,6 +75,7 @@ else
 		echo 'there is no $(install_to): this installs for Debian $(release); for another kernel give KDIR' >&2; \
 		exit 1; }
 	install -D -m 644 -t $(install_to)/updates $(modules)/*.ko
+	$(Q)command -v depmod >/dev/null || { echo 'depmod, of package kmod, is not here: run it there' >&2; exit 1; }
 	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) $(release)
 endif
 install_to = $(INSTALL_MOD_PATH)/lib/modules/$(release)
@@ -95,6 +96,14 @@ c-modules: setup
 	$(Q)cp -pu tests/c-modules/Kbuild $(addprefix $(shell $(toolbox) path source)/,$(c_sources)) $(c_obj)
 	+$(Q)flock $(c_obj) $(kmake) M=$(c_obj) modules
 	@$(call collect,$(c_obj),$(build)/c-modules/$(release))
+
+# --- The kernel of guests inside guests -----------------------------------------------------------
+
+PHONY += inner-kernel
+inner-kernel: setup
+	$(Q)mkdir -p $(build)/inner-kernel
+	+$(Q)kernel=$$($(toolbox) path inner-kernel) && \
+		{ cmp -s $$kernel $(build)/inner-kernel/vmlinux || cp $$kernel $(build)/inner-kernel/; }
 
 # --- Formatting, lints, documentation -------------------------------------------------------------
 
@@ -124,7 +133,7 @@ clippy-cargo: setup
 PHONY += shellcheck
 shellcheck: setup
 	$(Q)$(run) shellcheck --exclude=SC1091 tools/toolbox tools/steps .ci/run \
-		$(wildcard tools/vm/src/guest/*.sh tests/*.sh tests/scenarios/*.sh)
+		$(wildcard tools/vm/src/guest/*.sh tests/*.sh tests/nested/*.sh tests/scenarios/*.sh)
 
 crates := vdpa virtqueue
 
@@ -184,6 +193,7 @@ Modules:
                    install them, where the kernel that they are for is installed
   clean            remove what was built
   c-modules        build the C simulators, to test against
+  inner-kernel     build the small kernel that guests inside guests boot
 
 Development:
   rustfmt          format; rustfmtcheck tells what is not

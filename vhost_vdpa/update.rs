@@ -25,7 +25,6 @@ use vdpa::{
     Asid,
     Device,
     IovaRange,
-    PinnedRun,
     Pinner, //
 };
 
@@ -38,7 +37,7 @@ vdpa::module_param!(
 const MAX_SEGMENTS: usize = 1 << 20;
 
 /// How many pieces of memory are handed over at a time.
-const CHUNK: usize = 64;
+const CHUNK: usize = 16;
 
 const PAGE_SIZE: u64 = bindings::PAGE_SIZE as u64;
 
@@ -155,13 +154,25 @@ impl Job<'_> {
 
     fn map_pinned(&self) -> Result {
         let mut pinner = self.pinner()?;
-        let mut runs = KVec::with_capacity(CHUNK, GFP_KERNEL)?;
         let mut next = self.update.iova.first;
 
-        while !self.collect(&mut pinner, &mut runs)? || !runs.is_empty() {
+        loop {
+            let mut runs = [const { None }; CHUNK];
+            let mut count = 0;
+
+            for slot in &mut runs {
+                *slot = pinner.next_run()?;
+                if slot.is_none() {
+                    break;
+                }
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
             self.with(|space, dev| {
-                self.check_limit(space, runs.len())?;
-                for run in runs.drain_all() {
+                self.check_limit(space, count)?;
+                for run in runs.into_iter().flatten() {
                     let size = run.size();
 
                     space.map_pinned(dev, next, run)?;
@@ -170,7 +181,6 @@ impl Job<'_> {
                 Ok(())
             })?;
         }
-        Ok(())
     }
 
     fn pinner(&self) -> Result<Pinner> {
@@ -184,17 +194,6 @@ impl Job<'_> {
             }
             ret => ret,
         }
-    }
-
-    /// Pins up to [`CHUNK`] pieces. Returns whether there are no more.
-    fn collect(&self, pinner: &mut Pinner, runs: &mut KVec<PinnedRun>) -> Result<bool> {
-        while runs.len() < CHUNK {
-            match pinner.next_run()? {
-                Some(run) => runs.push(run, GFP_KERNEL)?,
-                None => return Ok(true),
-            }
-        }
-        Ok(false)
     }
 
     /// Maps addresses of the process.

@@ -41,6 +41,11 @@ impl Device {
         self.0.try_clone().map(Self)
     }
 
+    /// The file, for another process.
+    pub fn into_file(self) -> File {
+        self.0
+    }
+
     /// The file.
     pub fn file(&self) -> &File {
         &self.0
@@ -161,6 +166,12 @@ impl Device {
     /// Waits for events of the device itself.
     pub fn poll(&self, events: i16, timeout: Duration) -> io::Result<i16> {
         sys::poll(&self.0, events, timeout)
+    }
+}
+
+impl From<File> for Device {
+    fn from(file: File) -> Self {
+        Self(file)
     }
 }
 

@@ -56,6 +56,10 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
     match command {
         "net" => commands::net::run(arguments, report),
         "ioctls" => commands::ioctls::run(arguments, report),
+        commands::ioctls::OTHER_PROCESS => {
+            report.check(command, commands::ioctls::run_other_process());
+            Ok(())
+        }
         "maps" => commands::maps::run(arguments, report),
         "states" => commands::states::run(arguments, report),
         "stress" => commands::stress::run(arguments, report),

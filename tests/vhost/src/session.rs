@@ -15,7 +15,7 @@ use virtio_bindings::{virtio_config, virtio_ring};
 use vm_memory::GuestMemoryMmap;
 
 use crate::device::Device;
-use crate::iotlb::{self, Message};
+use crate::iotlb::{self, kind, Message};
 use crate::memory::{Memory, Room};
 use crate::queue::{event, Queue};
 use crate::ring::{Options, Packed, Ring, Split};
@@ -106,20 +106,29 @@ impl Session {
         Ok(())
     }
 
-    /// Lets the device see memory in an address space.
+    /// Lets the device see memory in an address space: as one batch, if that was negotiated, as the
+    /// memory may be in many pieces.
     pub fn map(&self, asid: u32, memory: &Memory) -> Result<()> {
         let (iova, len) = (memory.iova(), memory.len());
-        let mapped = if asid == 0 {
+        let what = || format!("mapping {len:#x} bytes at {iova:#x} in space {asid}");
+        let batch = self.vdpa.get_backend_features_acked() & backend::IOTLB_BATCH != 0;
+        let mark = |kind| match batch {
+            true => self.device.send(&Message::new(asid, kind)),
+            false => Ok(()),
+        };
+
+        mark(kind::BATCH_BEGIN).with_context(what)?;
+        if asid == 0 {
             let address = memory.address() as *const u8;
             self.vdpa
                 .dma_map(iova, len, address, false)
-                .map_err(Into::into)
+                .with_context(what)?;
         } else {
+            // The crate knows no others.
             let message = Message::update(asid, iova, len, memory.address(), iotlb::RW);
-            self.device.send(&message).map_err(anyhow::Error::from)
-        };
-
-        mapped.with_context(|| format!("mapping {len:#x} bytes at {iova:#x} in space {asid}"))
+            self.device.send(&message).with_context(what)?;
+        }
+        mark(kind::BATCH_END).with_context(what)
     }
 
     /// Takes memory away from an address space again.

@@ -73,7 +73,7 @@ impl Traffic {
                 ensure!(control.set_mac(*mac, PATIENCE)?, "a command got no answer");
                 Ok(())
             }
-            Self::Blk(disk) => verify::transfer(disk, seed, count, 8),
+            Self::Blk(disk) => verify::transfer(disk, seed, count, 8, 2 * blk::SECTOR),
         }
     }
 

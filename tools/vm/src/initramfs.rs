@@ -139,7 +139,7 @@ pub fn build(places: &Places, scenario: &Scenario) -> Result<PathBuf> {
         tree.write(&format!("{place}.needs"), &needs.concat(), 0o644)?;
     }
     for tool in &scenario.tools {
-        let (from, to) = find_tool(tool)?;
+        let (from, to) = find_tool(places, tool)?;
         tree.program(&from, &to)?;
     }
     for file in &scenario.files {
@@ -171,11 +171,13 @@ fn base(tree: &Tree) -> Result<()> {
 }
 
 /// A program of this workspace lies beside this one; others are found where the root keeps programs.
-fn find_tool(tool: &str) -> Result<(PathBuf, PathBuf)> {
+fn find_tool(places: &Places, tool: &str) -> Result<(PathBuf, PathBuf)> {
     let here = std::env::current_exe()?;
     let ours = here.with_file_name(tool);
     if ours.is_file() {
-        return Ok((ours, Path::new("/usr/bin").join(tool)));
+        let file = places.scratch("vm/programs")?.join(tool);
+        modules::strip(&ours, &file)?;
+        return Ok((file, Path::new("/usr/bin").join(tool)));
     }
     let found = PROGRAMS
         .iter()

@@ -133,15 +133,7 @@ fn built(places: &Places, name: &ModuleName) -> Result<Module> {
 
     let file = places.scratch(&format!("vm/{}", name.source.name()))?;
     let file = file.join(format!("{}.ko", name.name));
-    refresh(&path, &file, |new| {
-        output(
-            Command::new("strip")
-                .args(["--strip-debug", "-o"])
-                .arg(new)
-                .arg(&path),
-        )
-        .map(drop)
-    })?;
+    strip(&path, &file)?;
     Ok(Module { file, needs })
 }
 
@@ -191,6 +183,19 @@ fn stock(places: &Places, name: &ModuleName) -> Result<Module> {
         Ok(())
     })?;
     Ok(Module { file, needs })
+}
+
+/// Makes a copy without debugging information, which would only have to be unpacked.
+pub fn strip(from: &Path, to: &Path) -> Result<()> {
+    refresh(from, to, |new| {
+        output(
+            Command::new("strip")
+                .args(["--strip-debug", "-o"])
+                .arg(new)
+                .arg(from),
+        )
+        .map(drop)
+    })
 }
 
 /// The name of a module, from its file's.

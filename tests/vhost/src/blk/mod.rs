@@ -43,7 +43,7 @@ const NO_STATUS: u8 = 0xff;
 pub const MOST_REQUESTS: usize = 32;
 
 /// How much memory ring and requests take.
-pub const MEMORY: usize = 2 << 20;
+pub const MEMORY: usize = 1 << 20;
 
 /// What a request does with its data.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,8 +20,9 @@ const REFUSED: [u8; 2] = [VIRTIO_BLK_S_IOERR as u8, VIRTIO_BLK_S_UNSUPP as u8];
 pub fn pattern(seed: u64, sector: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
 
-    for (number, chunk) in (sector..).zip(bytes.chunks_mut(SECTOR)) {
-        Random::new(seed ^ mix(number)).fill(chunk);
+    for (number, chunk) in (0..).zip(bytes.chunks_mut(SECTOR)) {
+        // Some are asked for where no disk has any.
+        Random::new(seed ^ mix(sector.wrapping_add(number))).fill(chunk);
     }
     bytes
 }
@@ -43,9 +44,9 @@ fn expect_ok(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-/// Writes `count` pieces in any order, `depth` at a time, and reads them.
-pub fn transfer(disk: &mut Disk, seed: u64, count: usize, depth: usize) -> Result<()> {
-    let piece = MOST_DATA / SECTOR;
+/// Writes `count` pieces of `len` bytes in any order, `depth` at a time, and reads them.
+pub fn transfer(disk: &mut Disk, seed: u64, count: usize, depth: usize, len: usize) -> Result<()> {
+    let piece = len / SECTOR;
     let mut random = Random::new(seed);
     let places = disk.capacity / piece as u64;
     let mut starts: Vec<u64> = (0..count as u64)
@@ -61,9 +62,9 @@ pub fn transfer(disk: &mut Disk, seed: u64, count: usize, depth: usize) -> Resul
             while disk.running() < depth {
                 let Some(&sector) = waiting.next() else { break };
                 let data = if kind == VIRTIO_BLK_T_OUT {
-                    Data::ToDevice(pattern(seed, sector, MOST_DATA))
+                    Data::ToDevice(pattern(seed, sector, len))
                 } else {
-                    Data::FromDevice(MOST_DATA)
+                    Data::FromDevice(len)
                 };
                 let request = Request { kind, sector, data };
                 ensure!(disk.start(request)?.is_some(), "too many requests");
@@ -72,7 +73,7 @@ pub fn transfer(disk: &mut Disk, seed: u64, count: usize, depth: usize) -> Resul
             let (request, answer) = disk.finish()?;
             expect_ok(&answer)?;
             if kind == VIRTIO_BLK_T_IN {
-                let wanted = pattern(seed, request.sector, MOST_DATA);
+                let wanted = pattern(seed, request.sector, len);
                 compare(&answer.data, &wanted, request.sector)?;
             }
             left -= 1;
@@ -202,7 +203,8 @@ fn refusals(disk: &mut Disk, report: &mut Report, seed: u64) {
 /// All of it.
 pub fn run(disk: &mut Disk, report: &mut Report, seed: u64, count: usize, depth: usize) {
     report.check("blk/id", identity(disk));
-    report.check("blk/transfer", transfer(disk, seed, count, depth));
+    let result = transfer(disk, seed, count, depth, MOST_DATA);
+    report.check("blk/transfer", result);
     report.check("blk/flush", flush(disk));
     report.check("blk/discard", clear(disk, seed, VIRTIO_BLK_T_DISCARD));
     report.check("blk/zeroes", clear(disk, seed, VIRTIO_BLK_T_WRITE_ZEROES));

@@ -97,7 +97,13 @@ fn hex(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "-".to_owned();
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// What bytes are, in few digits.
@@ -228,7 +234,7 @@ fn numbers(path: &str, script: &mut Script) -> Result<()> {
     }
     for shift in 0..64 {
         for with in [0, backend::IOTLB_ASID] {
-            let features = (1u64 << shift | with).to_ne_bytes();
+            let features = ((1u64 << shift) | with).to_ne_bytes();
             let request = VHOST_SET_BACKEND_FEATURES;
             script.call(device, "SET_BACKEND_FEATURES", request, &features)?;
         }
@@ -262,7 +268,7 @@ fn messages(path: &str, script: &mut Script) -> Result<()> {
     let mut session = Session::open(path)?;
     session.negotiate(0, backend::ALL)?;
     let places = [0, 1, 4, 8, 16, 63].map(|number| 0x10_0000 + number * page);
-    let mut send = |script: &mut Script, message: Message| {
+    let send = |script: &mut Script, message: Message| {
         let what = format!(
             "message {} {:?} {:#x}+{:#x} {}",
             message.kind, message.format, message.iova, message.size, message.perm

@@ -67,7 +67,7 @@ pub struct Net {
 const STRIDE: usize = HEADER_LEN + MAX_FRAME;
 
 /// How much memory rings and buffers take.
-pub const MEMORY: usize = 4 << 20;
+pub const MEMORY: usize = 2 << 20;
 
 /// The most frames that can be on their way.
 pub const MOST_FRAMES: usize = 120;

@@ -22,6 +22,7 @@ use vhost_client::device::{errno, Device};
 use vhost_client::sys::{Mailbox, Request};
 
 use fixture::{Fixture, State};
+pub use other::{run_other_process, OTHER_PROCESS};
 
 /// One ioctl and what may come of it.
 pub struct Case {

@@ -2,16 +2,21 @@
 
 //! What else can be done with the file.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 use checks::report::Report;
-use libc::{EBUSY, EINVAL, EOPNOTSUPP, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE};
+use libc::{
+    EBUSY, EFAULT, EINVAL, EOPNOTSUPP, EPERM, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE,
+};
 use vhost_client::device::{errno, Device};
+use vhost_client::iotlb::{self, Message};
 use vhost_client::memory::Kind;
 use vhost_client::session::Session;
 use vhost_client::sys::{self, Mailbox, PAGE};
@@ -32,6 +37,7 @@ pub fn run(path: &str, facts: &Facts, report: &mut Report) {
     report.check("ioctls/open/one-of-many", one_of_many(path));
     report.check("ioctls/open/again-at-once", again_at_once(path));
     report.check("ioctls/open/to-write-only", write_only(path));
+    report.check("ioctls/other-process", from_other_process(path));
     report.check("ioctls/read", read(path));
     report.check("ioctls/poll", poll(path));
     for (name, result) in doorbells(path, facts) {
@@ -104,6 +110,52 @@ fn write_only(path: &str) -> Result<()> {
 
     running.session.start()?;
     running.traffic.prove(1, 40)
+}
+
+/// The name of the command by which this program starts itself.
+pub const OTHER_PROCESS: &str = "other-process";
+
+/// A process that got the open file from the owner is not the owner.
+fn from_other_process(path: &str) -> Result<()> {
+    let running = Running::start(path, Kind::File, 0, backend::ALL)?;
+    let device = &running.session.device;
+    let before = super::snapshot::take(device);
+    let output = Command::new("/proc/self/exe")
+        .arg(OTHER_PROCESS)
+        .stdin(device.try_clone()?.into_file())
+        .output()?;
+
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    super::snapshot::compare(&before, &super::snapshot::take(device))
+}
+
+/// What that process does, with the file as its standard input. It may look, but not touch.
+pub fn run_other_process() -> Result<()> {
+    let device = Device::from(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    let area = Kind::Anonymous.area(PAGE)?;
+    let update = Message::update(0, 0x1000, PAGE as u64, area.address(), iotlb::RW);
+
+    device.features()?;
+    device.status()?;
+    for (request, bytes) in [
+        (VHOST_SET_VRING_NUM, vring_state(0, 2)),
+        (VHOST_GET_VRING_BASE, vring_state(0, 0)),
+        (VHOST_SET_VRING_CALL, vring_file(0, -1)),
+        (VHOST_VDPA_SET_VRING_ENABLE, vring_state(0, 0)),
+        (VHOST_VDPA_GET_VRING_GROUP, vring_state(0, 0)),
+    ] {
+        expect(device.set(request, bytes), &[EPERM]).with_context(|| format!("{request:?}"))?;
+    }
+    expect(device.plain(VHOST_SET_OWNER), &[EBUSY]).context("SET_OWNER")?;
+    // The C driver has one errno for all messages that it refuses.
+    for message in [update, update.v1(), Message::invalidate(0, 0, 0)] {
+        expect(device.send(&message), &[EPERM, EFAULT]).with_context(|| format!("{message:x?}"))?;
+    }
+    Ok(())
 }
 
 /// There is nothing to be read.

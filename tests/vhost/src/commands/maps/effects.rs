@@ -4,18 +4,17 @@
 
 use anyhow::{ensure, Context, Result};
 use checks::report::Report;
-use libc::EFAULT;
 use vhost_client::device::errno;
 use vhost_client::iotlb::{self, kind, Message};
 use vhost_client::net::probe::{Probe, FRAME};
 use vhost_client::sys::{Area, PAGE};
 use vhost_client::uapi::backend;
 
-use super::{Setting, IOVA, PAGE_SIZE};
+use super::{Setting, IOVA, NO_MEMORY, PAGE_SIZE, SENSELESS};
 
 type Check = fn(&Setting) -> Result<()>;
 
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 14] = [
     ("read-and-write", read_and_write),
     ("pages-in-another-order", other_order),
     ("offset-in-page", offset_in_page),
@@ -28,6 +27,8 @@ const CHECKS: [(&str, Check); 12] = [
     ("write-only", write_only),
     ("other-address-space", other_space),
     ("behind-the-end", behind_the_end),
+    ("inaccessible-memory", inaccessible),
+    ("read-only-memory", read_only_memory),
 ];
 
 /// Makes all checks.
@@ -117,7 +118,7 @@ fn offset_in_page(setting: &Setting) -> Result<()> {
         let iova = IOVA + iova + number * 0x10_0000;
 
         if let Err(error) = probe.map(iova, size, address, iotlb::RW) {
-            ensure!(errno(&error) == EFAULT, "{error}");
+            ensure!(SENSELESS.contains(&errno(&error)), "{error}");
             continue;
         }
         for at in [0, PAGE - 0x10, 2 * PAGE + 5] {
@@ -279,5 +280,52 @@ fn behind_the_end(setting: &Setting) -> Result<()> {
         found.iter().all(|byte| *byte == 0),
         "something is written behind the end"
     );
+    Ok(())
+}
+
+/// Maps memory of which the process has less than it says; [`None`] if that is refused.
+fn map_protected(setting: &Setting, protection: i32) -> Result<Option<(Probe, Area)>> {
+    let (probe, area) = probe(setting, 4)?;
+
+    area.write(0, &probe.frame(3))?;
+    area.protect(0..4 * PAGE, protection)?;
+    match probe.map(IOVA, 4 * PAGE_SIZE, area.address(), iotlb::RW) {
+        Ok(()) => Ok(Some((probe, area))),
+        Err(error) => {
+            ensure!(NO_MEMORY.contains(&errno(&error)), "{error}");
+            Ok(None)
+        }
+    }
+}
+
+/// A device has no more rights than the process.
+fn inaccessible(setting: &Setting) -> Result<()> {
+    let Some((probe, area)) = map_protected(setting, libc::PROT_NONE)? else {
+        return Ok(());
+    };
+    ensure!(!probe.can_read(IOVA)?, "the device read it");
+    drop(area);
+
+    if let Some((probe, area)) = map_protected(setting, libc::PROT_NONE)? {
+        let frame = probe.frame(3);
+        let written = probe.can_write(IOVA)?;
+        let mut found = vec![0; FRAME];
+        area.protect(0..4 * PAGE, libc::PROT_READ)?;
+        area.read(0, &mut found)?;
+        ensure!(!written && found == frame, "the device wrote it");
+    }
+    Ok(())
+}
+
+fn read_only_memory(setting: &Setting) -> Result<()> {
+    let Some((probe, area)) = map_protected(setting, libc::PROT_READ)? else {
+        return Ok(());
+    };
+    let frame = probe.frame(3);
+    let written = probe.can_write(IOVA)?;
+    let mut found = vec![0; FRAME];
+
+    area.read(0, &mut found)?;
+    ensure!(!written && found == frame, "the device wrote it");
     Ok(())
 }

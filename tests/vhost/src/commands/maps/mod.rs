@@ -16,6 +16,7 @@ use std::io;
 use anyhow::{bail, ensure, Context, Result};
 use checks::arguments::Arguments;
 use checks::report::Report;
+use libc::{EEXIST, EFAULT, EINVAL, ENOMEM, EPERM};
 use vhost_client::device::errno;
 use vhost_client::iotlb::{self, Message};
 use vhost_client::memory::Kind;
@@ -139,6 +140,17 @@ impl Setting {
         Ok(setting)
     }
 }
+
+/// A message that makes no sense. The C driver has one errno for all that it refuses.
+pub const SENSELESS: &[i32] = &[EFAULT, EINVAL];
+/// Where something is mapped already.
+pub const MAPPED: &[i32] = &[EFAULT, EEXIST];
+/// Where there is no memory, or none that could be accessed in that way.
+pub const NO_MEMORY: &[i32] = &[EFAULT];
+/// More memory than may be locked.
+pub const TOO_MUCH: &[i32] = &[EFAULT, ENOMEM];
+/// From a process that is not the owner.
+pub const NOT_OWNER: &[i32] = &[EFAULT, EPERM];
 
 /// Checks that a message is refused with one of the errnos.
 pub fn refused(result: io::Result<()>, expected: &[i32]) -> Result<()> {

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: devices are taken away while a process holds them
+# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
+# tools: vdpa vhost-client guest
+# files: tests/vhost-devices.sh
+# timeout: 180
+
+. /files/vhost-devices.sh
+
+# in_time COMMAND...: it does not wait for the process.
+in_time() {
+	timeout 5 "$@"
+}
+
+
+# gone NAME USE COMMAND...: the command takes the device away from a process that uses it so.
+gone() {
+	local device=$1 use=$2
+	shift 2
+	rm -f /tmp/gone
+	vhost-client gone --dev "$(vhost_of "$device")" --use "$use" --anon --timeout 20 >/tmp/gone &
+	check "$device is in use ($use)" wait_for 20 grep -q READY /tmp/gone
+	check "it is taken away: $*" in_time "$@"
+	check "others are not kept waiting" in_time vdpa dev show
+	wait $!
+	checks cat /tmp/gone
+}
+
+load ours/vdpa
+load ours/vhost_vdpa
+guest counts >/tmp/before
+for use_va in 1 0; do
+	load ours/vdpa_sim_net use_va=$use_va
+	load ours/vdpa_sim_blk use_va=$use_va
+	for use in opened owned running; do
+		check "a device is added" add_net net0
+		gone net0 $use vdpa dev del net0
+	done
+	check "a device is added" add_net net0
+	check "another is added" add_blk blk0
+	gone net0 running sh -c "echo net0 >/sys/bus/vdpa/drivers/vhost_vdpa/unbind"
+	check "it is bound again" sh -c "echo net0 >/sys/bus/vdpa/drivers/vhost_vdpa/bind"
+	drive_net net0
+	gone net0 running rmmod vdpa_sim_net
+	gone blk0 running rmmod vdpa_sim_blk
+done
+checks guest counts --compare /tmp/before --slack-kb 8192

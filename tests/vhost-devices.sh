@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# What scenarios with character devices have in common. Included with `. /files/vhost-devices.sh`.
+
+# The character device of a vDPA device.
+vhost_of() {
+	local path
+	for path in "/sys/bus/vdpa/devices/$1"/vhost-vdpa-*; do
+		echo "/dev/${path##*/}"
+	done
+}
+
+# add_net NAME [MAC], add_blk NAME: devices of the simulators. The C simulator compares MAC addresses
+# up to the first byte that is 0.
+add_net() {
+	vdpa dev add name "$1" mgmtdev vdpasim_net mac "${2:-52:54:11:12:34:56}" || return
+	[ -c "$(vhost_of "$1")" ]
+}
+
+add_blk() {
+	vdpa dev add name "$1" mgmtdev vdpasim_blk || return
+	[ -c "$(vhost_of "$1")" ]
+}
+
+# Frames and requests, with the options given, and all that has to do with stopping and going on.
+drive_net() {
+	local device
+	device=$(vhost_of "$1")
+	shift
+	checks vhost-client net --dev "$device" --count 300 --size 64 --inflight 1 "$@"
+	checks vhost-client net --dev "$device" --count 1000 --size 1514 --inflight 32 "$@"
+	checks vhost-client net --dev "$device" --count 300 --size 4084 --inflight 120 "$@"
+}
+
+drive_blk() {
+	local device
+	device=$(vhost_of "$1")
+	shift
+	checks vhost-client blk --dev "$device" --count 200 "$@"
+}

@@ -35,7 +35,7 @@ pub(crate) struct DoorbellMap {
 impl DoorbellMap {
     /// Asks the device where its doorbells are.
     pub(crate) fn new(dev: &Device<Bound>, doorbells: Arc<Doorbells>) -> Result<Self> {
-        let mut areas = KVVec::with_capacity(usize::try_from(dev.nvqs())?, GFP_KERNEL)?;
+        let mut areas = KVVec::new();
 
         for index in 0..dev.nvqs() {
             let area = dev.vq(index).and_then(|vq| vq.notification());

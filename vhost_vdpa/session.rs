@@ -70,7 +70,7 @@ impl Session {
         doorbells: Arc<Doorbells>,
     ) -> Result<Self> {
         let mut callbacks = Callbacks::new(dev, |_| Call::new(), Call::new()?)?;
-        let mut lines = KVVec::with_capacity(usize::try_from(dev.nvqs())?, GFP_KERNEL)?;
+        let mut lines = KVVec::new();
 
         for _ in 0..dev.nvqs() {
             lines.push(Line::default(), GFP_KERNEL)?;

@@ -25,6 +25,7 @@ use vdpa::{
     Asid,
     Device,
     IovaRange,
+    PinnedRun,
     Pinner, //
 };
 
@@ -37,7 +38,7 @@ vdpa::module_param!(
 const MAX_SEGMENTS: usize = 1 << 20;
 
 /// How many pieces of memory are handed over at a time.
-const CHUNK: usize = 16;
+const CHUNK: usize = 64;
 
 const PAGE_SIZE: u64 = bindings::PAGE_SIZE as u64;
 
@@ -154,25 +155,13 @@ impl Job<'_> {
 
     fn map_pinned(&self) -> Result {
         let mut pinner = self.pinner()?;
+        let mut runs = KVec::with_capacity(CHUNK, GFP_KERNEL)?;
         let mut next = self.update.iova.first;
 
-        loop {
-            let mut runs = [const { None }; CHUNK];
-            let mut count = 0;
-
-            for slot in &mut runs {
-                *slot = pinner.next_run()?;
-                if slot.is_none() {
-                    break;
-                }
-                count += 1;
-            }
-            if count == 0 {
-                return Ok(());
-            }
+        while !self.collect(&mut pinner, &mut runs)? || !runs.is_empty() {
             self.with(|space, dev| {
-                self.check_limit(space, count)?;
-                for run in runs.into_iter().flatten() {
+                self.check_limit(space, runs.len())?;
+                for run in runs.drain_all() {
                     let size = run.size();
 
                     space.map_pinned(dev, next, run)?;
@@ -181,6 +170,7 @@ impl Job<'_> {
                 Ok(())
             })?;
         }
+        Ok(())
     }
 
     fn pinner(&self) -> Result<Pinner> {
@@ -194,6 +184,17 @@ impl Job<'_> {
             }
             ret => ret,
         }
+    }
+
+    /// Pins up to [`CHUNK`] pieces. Returns whether there are no more.
+    fn collect(&self, pinner: &mut Pinner, runs: &mut KVec<PinnedRun>) -> Result<bool> {
+        while runs.len() < CHUNK {
+            match pinner.next_run()? {
+                Some(run) => runs.push(run, GFP_KERNEL)?,
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
     }
 
     /// Maps addresses of the process.

@@ -37,7 +37,6 @@ void rust_vdpa_cond_resched(void);
 bool rust_vdpa_fatal_signal_pending(void);
 unsigned long rust_vdpa_rlimit(unsigned int limit);
 phys_addr_t rust_vdpa_page_to_phys(struct page *page);
-size_t rust_vdpa_contiguous_pages(struct page *const *pages, size_t len);
 struct page *rust_vdpa_phys_to_page(phys_addr_t addr);
 void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma);
 
@@ -118,17 +117,6 @@ unsigned long rust_vdpa_rlimit(unsigned int limit)
 phys_addr_t rust_vdpa_page_to_phys(struct page *page)
 {
 	return PFN_PHYS(page_to_pfn(page));
-}
-
-/* How many pages follow each other in physical memory, beginning with the first one. */
-size_t rust_vdpa_contiguous_pages(struct page *const *pages, size_t len)
-{
-	unsigned long first = page_to_pfn(pages[0]);
-	size_t n = 1;
-
-	while (n < len && page_to_pfn(pages[n]) == first + n)
-		n++;
-	return n;
 }
 
 struct page *rust_vdpa_phys_to_page(phys_addr_t addr)

@@ -233,7 +233,7 @@ pub struct Pinner {
     len: usize,
 }
 
-/// Pages that follow each other.
+/// Pages that follow each other; none of them at first.
 #[derive(Clone, Copy)]
 struct Contiguous {
     addr: u64,
@@ -241,35 +241,13 @@ struct Contiguous {
 }
 
 impl Contiguous {
-    /// Takes the first of some pages, as many as a run can have.
-    ///
-    /// # Safety
-    ///
-    /// All of `pages` must be valid, and `first` be the first one.
+    /// Adds a page, if it is the next one.
     #[inline]
-    unsafe fn first_of(first: *mut bindings::page, pages: &[*mut bindings::page]) -> Self {
-        // SAFETY: By the safety requirements of this function.
-        let (addr, count) = unsafe {
-            (
-                bindings::rust_vdpa_page_to_phys(first),
-                bindings::rust_vdpa_contiguous_pages(pages.as_ptr(), pages.len()),
-            )
-        };
+    fn extend(&mut self, addr: u64) -> bool {
+        let next = addr == self.addr + self.pages * PAGE_SIZE;
+        let fits = next && (self.pages == 0 || addr % RUN_MAX != 0);
 
-        Self {
-            addr,
-            pages: (count as u64).min((RUN_MAX - addr % RUN_MAX) / PAGE_SIZE),
-        }
-    }
-
-    /// Appends pages, if they are the next ones and a run can go on there.
-    #[inline]
-    fn append(&mut self, next: Self) -> bool {
-        let fits = next.addr == self.addr + self.pages * PAGE_SIZE && next.addr % RUN_MAX != 0;
-
-        if fits {
-            self.pages += next.pages;
-        }
+        self.pages += u64::from(fits);
         fits
     }
 }
@@ -327,17 +305,17 @@ impl Pinner {
     #[inline]
     pub fn next_run(&mut self) -> Result<Option<PinnedRun>> {
         loop {
-            while let Some(pages @ [first, ..]) = self.pages.get(self.next..self.len) {
-                // SAFETY: By the type invariant the pages are pinned, and there is at least one.
-                let next = unsafe { Contiguous::first_of(*first, pages) };
+            while self.next < self.len {
+                // SAFETY: By the type invariant the page is pinned.
+                let addr = unsafe { bindings::rust_vdpa_page_to_phys(self.pages[self.next]) };
 
-                match &mut self.run {
-                    None => self.run = Some(next),
-                    Some(run) if run.append(next) => {}
-                    Some(_) => return Ok(self.take_run()),
+                let run = self.run.get_or_insert(Contiguous { addr, pages: 0 });
+
+                if !run.extend(addr) {
+                    return Ok(self.take_run());
                 }
-                // INVARIANT: The pages have gone over from `pages` to `run`.
-                self.next += next.pages as usize;
+                // INVARIANT: The page has gone over from `pages` to `run`.
+                self.next += 1;
             }
             if self.left == 0 {
                 return Ok(self.take_run());

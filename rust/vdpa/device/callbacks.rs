@@ -58,7 +58,7 @@ impl<T: Target> Callbacks<T> {
         mut vq: impl FnMut(u32) -> Result<Arc<T>>,
         config: Arc<T>,
     ) -> Result<Self> {
-        let mut vqs = KVVec::with_capacity(usize::try_from(dev.nvqs())?, GFP_KERNEL)?;
+        let mut vqs = KVVec::new();
 
         for index in 0..dev.nvqs() {
             vqs.push(vq(index)?, GFP_KERNEL)?;

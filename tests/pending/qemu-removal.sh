@@ -64,8 +64,6 @@ check "none is left" eval "! vdpa dev show | grep -q ."
 check "the simulators are unloaded" unload vdpa_sim_net vdpa_sim_blk
 check "QEMU goes on" kill -0 $qemu
 kill $qemu
-check "and ends when it is told to" slowly 60 has_ended $qemu
-kill -9 $qemu 2>/dev/null
-sed 's/^/# qemu: /' /tmp/qemu.log
+check "and ends when it is told to" slowly 60 has_ended $qemu || { kill -9 $qemu && cat /tmp/qemu.log; }
 nothing_left vhost_vdpa vdpa
 checks guest counts --compare /tmp/before --slack-kb 16384

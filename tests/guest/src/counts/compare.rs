@@ -10,12 +10,24 @@ use crate::report::Report;
 /// Compares each group. `slack` is how much memory, in kB, may differ by chance.
 pub fn run(before: &Snapshot, now: &Snapshot, slack: u64, report: &mut Report) {
     for (group, name) in GROUPS {
-        let result = match group {
-            Group::Memory | Group::Cache => compare_memory(before, now, group, slack),
-            _ => compare_counts(before, now, group),
-        };
+        report.check(
+            format_args!("counts/{name}"),
+            compare(before, now, group, slack),
+        );
+    }
+}
 
-        report.check(format_args!("counts/{name}"), result);
+/// Whether no group differs.
+pub fn same(before: &Snapshot, now: &Snapshot, slack: u64) -> bool {
+    GROUPS
+        .iter()
+        .all(|(group, _)| compare(before, now, *group, slack).is_ok())
+}
+
+fn compare(before: &Snapshot, now: &Snapshot, group: Group, slack: u64) -> Result<()> {
+    match group {
+        Group::Memory | Group::Cache => compare_memory(before, now, group, slack),
+        _ => compare_counts(before, now, group),
     }
 }
 
@@ -81,10 +93,7 @@ mod tests {
             Snapshot::parse(BEFORE).unwrap(),
             Snapshot::parse(now).unwrap(),
         );
-        match group {
-            Group::Memory | Group::Cache => compare_memory(&before, &now, group, 64).is_err(),
-            _ => compare_counts(&before, &now, group).is_err(),
-        }
+        compare(&before, &now, group, 64).is_err()
     }
 
     #[test]

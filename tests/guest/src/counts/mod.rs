@@ -6,6 +6,8 @@ pub mod compare;
 pub mod snapshot;
 
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -13,23 +15,43 @@ use crate::arguments::Arguments;
 use crate::report::Report;
 use snapshot::Snapshot;
 
+/// How long things may take to go by themselves, such as the thread of ext4 that looks after file
+/// systems which are there no more. What has leaked does not go.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// The command `counts`.
 pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let earlier = arguments.optional("--compare")?;
     let slack = arguments.number("--slack-kb", 512, 0..=1 << 32)?;
     arguments.finish()?;
 
-    let now = Snapshot::take()?;
     match earlier {
         Some(path) => {
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+            let before = Snapshot::parse(&text)?;
 
-            compare::run(&Snapshot::parse(&text)?, &now, slack, report);
+            compare::run(&before, &settled(&before, slack)?, slack, report);
         }
         None => {
+            let now = Snapshot::take()?;
+
             print!("{now}");
             report.check("counts/taken", now.check());
         }
     }
     Ok(())
+}
+
+/// A snapshot that is as the one before, or the last that was taken in [`PATIENCE`].
+fn settled(before: &Snapshot, slack: u64) -> Result<Snapshot> {
+    let start = Instant::now();
+
+    loop {
+        let now = Snapshot::take()?;
+
+        if compare::same(before, &now, slack) || start.elapsed() > PATIENCE {
+            return Ok(now);
+        }
+        sleep(Duration::from_secs(1));
+    }
 }

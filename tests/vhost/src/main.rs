@@ -34,8 +34,8 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   states    suspend, resume, reset, restore in another session; two address spaces
       --rounds N       sessions that hand over to each other [20]
   stress    threads that disturb a device at work, random calls, programs that are killed
-      --rounds N       programs to kill, and sessions of random calls [30]
-      --count N        how much work is done while it is disturbed [400]
+      --rounds N       programs to kill, and sessions of random calls [20]
+      --count N        how much work is done while it is disturbed [200]
   gone      hold the device until it is taken away, for which `READY` is printed
       --use WHAT       opened, owned or running [running]
       --timeout S      seconds to wait [30]

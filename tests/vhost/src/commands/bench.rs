@@ -2,18 +2,20 @@
 
 //! What things cost. One line for each, for those who compare drivers.
 
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use checks::arguments::Arguments;
 use checks::report::Report;
-use vhost_client::device::errno;
+use vhost_client::device::{errno, Device};
 use vhost_client::iotlb::{self, kind, Message};
-use vhost_client::memory::{Kind, HUGE_PAGE};
+use vhost_client::memory::{Kind, Memory, HUGE_PAGE};
 use vhost_client::net::stream::Stream;
 use vhost_client::session::Session;
 use vhost_client::sys::{Advice, Area, PAGE};
-use vhost_client::traffic::{Running, Traffic};
+use vhost_client::traffic::{self, Running, Traffic, MEMORY};
 use vhost_client::uapi::backend;
 
 use super::ioctls::errno_name;
@@ -51,6 +53,13 @@ fn memory(pages: &str, len: usize) -> Result<Area> {
     Ok(area)
 }
 
+/// Sends one message as virtual machine monitors do, with one before and one after it.
+fn in_batch(device: &Device, message: &Message) -> io::Result<()> {
+    device.send(&Message::new(0, kind::BATCH_BEGIN))?;
+    device.send(message)?;
+    device.send(&Message::new(0, kind::BATCH_END))
+}
+
 /// One large mapping of each kind of memory.
 fn mappings(path: &str, mib: usize) -> Result<()> {
     let len = (mib << 20).next_multiple_of(HUGE_PAGE);
@@ -70,16 +79,14 @@ fn mappings(path: &str, mib: usize) -> Result<()> {
         let update = Message::update(0, IOVA, len as u64, area.address(), iotlb::RW);
 
         let start = Instant::now();
-        if let Err(error) = session.device.send(&update) {
+        if let Err(error) = in_batch(&session.device, &update) {
             let name = errno_name(errno(&error));
             println!("bench what=map pages={pages} mib={mib} failed={name}");
             continue;
         }
         let mapped = start.elapsed();
         let start = Instant::now();
-        session
-            .device
-            .send(&Message::invalidate(0, IOVA, len as u64))?;
+        in_batch(&session.device, &Message::invalidate(0, IOVA, len as u64))?;
         let unmapped = start.elapsed();
 
         for (what, time) in [("map", mapped), ("unmap", unmapped)] {
@@ -132,20 +139,24 @@ fn sessions(path: &str) -> Result<()> {
     let mut opened = Duration::ZERO;
     let mut closed = Duration::ZERO;
 
+    // Its pages are there, so that only the driver's part of mapping them is counted.
+    let area = Arc::new(Kind::File.area(MEMORY)?);
+    area.touch()?;
+    let memory = Memory::of(area, traffic::IOVA);
+
     for _ in 0..COUNT {
         let start = Instant::now();
-        let running = Running::start(path, Kind::File, 0, backend::ALL)?;
+        let mut session = Session::open(path)?;
+        session.negotiate(traffic::features(&session)?, backend::ALL)?;
+        session.map(0, &memory)?;
+        let traffic = Traffic::new(&session, &memory)?;
+        session.start()?;
         opened += start.elapsed();
 
-        let Running {
-            traffic,
-            session,
-            memory,
-        } = running;
         let start = Instant::now();
         drop(session);
         closed += start.elapsed();
-        drop((traffic, memory));
+        drop(traffic);
     }
     for (what, time) in [("open-to-ready", opened), ("close", closed)] {
         println!("bench what={what} ns_each={}", (time / COUNT).as_nanos());

@@ -37,7 +37,7 @@ impl Area {
     fn build(len: usize, flags: i32, file: Option<File>) -> Result<Self> {
         let mut builder = MmapRegionBuilder::new(len)
             .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
-            .with_mmap_flags(flags | libc::MAP_NORESERVE);
+            .with_mmap_flags(flags);
 
         if let Some(file) = file {
             builder = builder.with_file_offset(FileOffset::new(file, 0));

@@ -8,6 +8,7 @@ mod batches;
 mod effects;
 mod limits;
 mod many;
+mod memory;
 mod messages;
 mod raw;
 
@@ -185,6 +186,7 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     ));
     raw::run(&setting, report);
     messages::run(&setting, report);
+    memory::run(&setting, report);
     batches::run(&setting, report);
     limits::run(&setting, report);
     if setting.net {

@@ -42,9 +42,9 @@ fn work(path: &str, random: &mut Random) -> Result<()> {
     let seed = random.next();
 
     thread::scope(|scope| {
-        for (number, (_, disturb)) in (0..).zip(DISTURBANCES) {
+        for (number, what) in (0..).zip(DISTURBANCES) {
             let surroundings = &surroundings;
-            scope.spawn(move || disturb(surroundings, &mut Random::new(seed ^ number)));
+            scope.spawn(move || (what.disturb)(surroundings, &mut Random::new(seed ^ number)));
         }
         scope.spawn(|| remind(&surroundings));
         let result = running.traffic.prove(seed, 50);

@@ -29,16 +29,16 @@ pub const CHILD: &str = "stress-child";
 /// The command `stress`.
 pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let path = arguments.required("--dev")?;
-    let rounds = arguments.number("--rounds", 30, 1..=1_000_000)?;
-    let count = arguments.number("--count", 400, 1..=1_000_000)? as usize;
+    let rounds = arguments.number("--rounds", 20, 1..=1_000_000)?;
+    let count = arguments.number("--count", 200, 1..=1_000_000)? as usize;
     let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
     arguments.finish()?;
 
     let before = Pinned::now()?;
-    for (name, disturb) in threads::DISTURBANCES {
+    for what in threads::DISTURBANCES {
         report.check(
-            format_args!("stress/{name}"),
-            threads::run(&path, disturb, seed, count),
+            format_args!("stress/{}", what.name),
+            threads::run(&path, what, seed, count),
         );
     }
     report.check(

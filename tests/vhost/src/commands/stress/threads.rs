@@ -20,14 +20,33 @@ use vmm_sys_util::eventfd::EventFd;
 /// What a thread does until it shall stop.
 type Disturb = fn(&Surroundings, &mut Random) -> Result<()>;
 
-/// All disturbances with their names, each of which several threads make.
-pub const DISTURBANCES: [(&str, Disturb); 6] = [
-    ("kicks", kicks),
-    ("calls-exchanged", calls),
-    ("kicks-exchanged", kick_files),
-    ("mappings", mappings),
-    ("suspended-and-resumed", suspends),
-    ("questions", questions),
+/// A disturbance, which several threads make at a time.
+#[derive(Clone, Copy)]
+pub struct Disturbance {
+    /// Its name.
+    pub name: &'static str,
+    /// What a thread does.
+    pub disturb: Disturb,
+    /// Kicks or calls may be lost by it, so that somebody must look from time to time.
+    loses: bool,
+}
+
+const fn disturbance(name: &'static str, disturb: Disturb, loses: bool) -> Disturbance {
+    Disturbance {
+        name,
+        disturb,
+        loses,
+    }
+}
+
+/// All of them.
+pub const DISTURBANCES: [Disturbance; 6] = [
+    disturbance("kicks", kicks, false),
+    disturbance("calls-exchanged", calls, true),
+    disturbance("kicks-exchanged", kick_files, true),
+    disturbance("mappings", mappings, false),
+    disturbance("suspended-and-resumed", suspends, false),
+    disturbance("questions", questions, false),
 ];
 
 const THREADS: u64 = 4;
@@ -79,7 +98,7 @@ impl Surroundings {
 }
 
 /// Has `count` things done while threads do one thing.
-pub fn run(path: &str, disturb: Disturb, seed: u64, count: usize) -> Result<()> {
+pub fn run(path: &str, what: Disturbance, seed: u64, count: usize) -> Result<()> {
     let mut running = Running::start(path, Kind::File, 0, backend::ALL)?;
     let surroundings = Surroundings::new(&mut running)?;
 
@@ -89,12 +108,13 @@ pub fn run(path: &str, disturb: Disturb, seed: u64, count: usize) -> Result<()> 
                 let surroundings = &surroundings;
                 scope.spawn(move || {
                     let mut random = Random::new(seed + number);
-                    disturb(surroundings, &mut random)
+                    (what.disturb)(surroundings, &mut random)
                 })
             })
             .collect();
-        // Calls and kicks may be lost on purpose, so somebody looks from time to time.
-        scope.spawn(|| remind(&surroundings));
+        if what.loses {
+            scope.spawn(|| remind(&surroundings));
+        }
 
         let result = running.traffic.prove(seed, count).context("the work");
         surroundings.stop();

@@ -4,16 +4,15 @@
 //!
 //! Nothing is printed that depends on anything but the driver and the device.
 
-use std::fmt::Display;
-use std::io;
+mod print;
+
 use std::time::Duration;
 
 use anyhow::Result;
 use checks::arguments::Arguments;
-use checks::random::mix;
 use checks::report::Report;
 use vhost_client::blk::{verify::pattern, Data, SECTOR};
-use vhost_client::device::{errno, Device};
+use vhost_client::device::Device;
 use vhost_client::iotlb::{self, kind, Format, Message};
 use vhost_client::memory::Kind;
 use vhost_client::net::frame;
@@ -23,102 +22,14 @@ use vhost_client::sys::{Area, Mailbox, Request, PAGE};
 use vhost_client::traffic::{Running, Traffic};
 use vhost_client::uapi::*;
 
-use super::ioctls::errno_name;
-
-/// Prints results with their number.
-struct Script {
-    number: usize,
-}
-
-impl Script {
-    fn line(&mut self, what: impl Display, result: impl Display) {
-        self.number += 1;
-        println!("{:04} {what}: {result}", self.number);
-    }
-
-    /// The result of a call and the bytes that it gave.
-    fn result(&mut self, what: impl Display, result: io::Result<i32>, bytes: &[u8]) {
-        match result {
-            Ok(value) => self.line(what, format_args!("{value} {}", hex(bytes))),
-            Err(error) => self.line(
-                what,
-                format_args!("{} {}", errno_name(errno(&error)), hex(bytes)),
-            ),
-        }
-    }
-
-    fn call(&mut self, device: &Device, name: &str, request: Request, bytes: &[u8]) -> Result<()> {
-        let mailbox = Mailbox::new()?;
-        let place = mailbox.put(bytes)?;
-        let result = device.call_mail(request, &mailbox, place);
-
-        let after = mailbox.read(place, bytes.len())?;
-        self.result(format_args!("{name} {}", hex(bytes)), result, &after);
-        Ok(())
-    }
-
-    /// All ioctls with nothing in their arguments, and with a virtqueue that does not exist.
-    fn all(&mut self, device: &Device, except: &[Request]) -> Result<()> {
-        for (name, request) in REQUESTS {
-            if except.contains(request) {
-                continue;
-            }
-            let name = name.trim_start_matches("VHOST_");
-            self.call(device, name, *request, &vec![0; request.size()])?;
-            if request.size() == STATE_SIZE {
-                self.call(device, name, *request, &vring_state(100, 1))?;
-                self.call(device, name, *request, &vring_state(0, u32::MAX))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What can be seen of the device.
-    fn look(&mut self, device: &Device) -> Result<()> {
-        self.call(device, "GET_STATUS", VHOST_VDPA_GET_STATUS, &[0])?;
-        for index in 0..device.number(VHOST_VDPA_GET_VQS_COUNT)? {
-            let bytes = vring_state(index, 0);
-            self.call(device, "GET_VRING_BASE", VHOST_GET_VRING_BASE, &bytes)?;
-            self.call(
-                device,
-                "GET_VRING_GROUP",
-                VHOST_VDPA_GET_VRING_GROUP,
-                &bytes,
-            )?;
-        }
-        let size = device.number(VHOST_VDPA_GET_CONFIG_SIZE)?;
-        let mut config = vring_state(0, size).to_vec();
-        config.resize(CONFIG_HEADER_SIZE + size as usize, 0);
-        self.call(device, "GET_CONFIG", VHOST_VDPA_GET_CONFIG, &config)
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    if bytes.is_empty() {
-        return "-".to_owned();
-    }
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// What bytes are, in few digits.
-fn digest(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(bytes.len() as u64, |sum, byte| mix(sum ^ u64::from(*byte)))
-}
+use print::{digest, Script};
 
 /// The command `script`.
 pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let path = arguments.required("--dev")?;
     arguments.finish()?;
 
-    let mut script = Script { number: 0 };
+    let mut script = Script::default();
     report.check("script/calls", calls(&path, &mut script));
     report.check("script/status", status_values(&path, &mut script));
     report.check("script/numbers", numbers(&path, &mut script));

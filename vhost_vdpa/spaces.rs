@@ -10,13 +10,17 @@ use crate::{
         Update, //
     },
     session::Session,
-    update, //
+    update::Job, //
 };
 use kernel::{
     device::Bound,
     iov::IovIterSource,
     prelude::*,
-    rbtree::RBTree, //
+    rbtree::{
+        Entry,
+        RBTree,
+        RBTreeNodeReservation, //
+    }, //
 };
 use vdpa::{
     bindings::VHOST_BACKEND_F_IOTLB_ASID,
@@ -70,13 +74,14 @@ impl Spaces {
         if self.batch.is_some_and(|batch| batch != asid) {
             return Err(EINVAL);
         }
-        if self.spaces.get(&asid.0).is_none() {
-            let space = AddressSpace::new(dev, asid)?;
+        match self.spaces.entry(asid.0) {
+            Entry::Occupied(space) => Ok(space.into_mut()),
+            Entry::Vacant(place) => {
+                let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
 
-            self.spaces
-                .try_create_and_insert(asid.0, space, GFP_KERNEL)?;
+                Ok(place.insert(AddressSpace::new(dev, asid)?, node))
+            }
         }
-        self.spaces.get_mut(&asid.0).ok_or(EINVAL)
     }
 
     /// Whether the process has begun a batch.
@@ -159,12 +164,16 @@ pub(crate) fn write(vhost: &VhostVdpa, from: &mut IovIterSource<'_>) -> Result<u
     let message = Message::read(from)?;
     let request = message.request?;
     let _lock = vhost.lock_messages()?;
-    let update = vhost.with(|session, dev| {
+    let job = vhost.with(|session, dev| {
         let asid = session.asid(&message);
         let spaces = &mut session.spaces;
 
         match request {
-            Request::Update(update) => return Ok(Some((asid, spaces.check(dev, asid, update)?))),
+            Request::Update(update) => {
+                let update = spaces.check(dev, asid, update)?;
+
+                return Job::new(vhost, session, dev, asid, update).map(Some);
+            }
             Request::Invalidate(range) => spaces.get(dev, asid)?.unmap(dev, range)?,
             Request::BatchBegin => spaces.begin_batch(dev, asid)?,
             Request::BatchEnd => spaces.end_batch(dev, asid)?,
@@ -172,8 +181,8 @@ pub(crate) fn write(vhost: &VhostVdpa, from: &mut IovIterSource<'_>) -> Result<u
         Ok(None)
     })?;
 
-    if let Some((asid, update)) = update {
-        update::run(vhost, asid, update)?;
+    if let Some(job) = job {
+        job.run()?;
     }
     Ok(message.len)
 }

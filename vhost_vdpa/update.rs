@@ -10,7 +10,8 @@
 
 use crate::{
     device::VhostVdpa,
-    message::Update, //
+    message::Update,
+    session::Session, //
 };
 use kernel::{
     device::Bound,
@@ -100,43 +101,65 @@ impl Update {
     }
 }
 
-/// Does what an UPDATE message says, after it has [grown](Update::grow), in an address space where
-/// nothing is mapped there.
-///
-/// # Errors
-///
-/// See [`spaces::write`](crate::spaces::write). Nothing of it is mapped then.
-pub(crate) fn run(vhost: &VhostVdpa, asid: Asid, update: Update) -> Result {
-    let job = vhost.with(|session, dev| {
-        if !session.spaces.in_batch() {
-            session.spaces.get(dev, asid)?.begin_batch();
-        }
-        Ok(Job {
-            vhost,
-            asid,
-            update,
-            source: Source::of(dev),
-            mm: session.owner()?.into(),
-        })
-    })?;
-    let ret = match job.source {
-        Source::Pinned => job.map_pinned(),
-        Source::Process | Source::Files => job.map_segments(),
-    };
-
-    job.finish(ret)
-}
-
 /// A mapping that is being made.
-struct Job<'a> {
+pub(crate) struct Job<'a> {
     vhost: &'a VhostVdpa,
     asid: Asid,
     update: Update,
     source: Source,
     mm: ARef<Mm>,
+    /// The device is told when the process says so.
+    wait: bool,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// What an UPDATE message asks for, after it has [grown](Update::grow), in an address space where
+    /// nothing is mapped there.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` where the current process is not the owner, and those of
+    /// [`Spaces::get`](crate::spaces::Spaces::get).
+    pub(crate) fn new(
+        vhost: &'a VhostVdpa,
+        session: &mut Session,
+        dev: &Device<Bound>,
+        asid: Asid,
+        update: Update,
+    ) -> Result<Self> {
+        let mm = session.owner()?.into();
+        let wait = session.spaces.in_batch();
+
+        if !wait {
+            session.spaces.get(dev, asid)?.begin_batch();
+        }
+        Ok(Self {
+            vhost,
+            asid,
+            update,
+            source: Source::of(dev),
+            mm,
+            wait,
+        })
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// See [`spaces::write`](crate::spaces::write). Nothing of it is mapped then.
+    pub(crate) fn run(self) -> Result {
+        let ret = match self.source {
+            Source::Pinned => self.map_pinned(),
+            Source::Process | Source::Files => self.map_segments(),
+        };
+
+        if self.wait && ret.is_ok() {
+            return Ok(());
+        }
+        self.finish(ret)
+    }
+
     /// Has `f` do something with the address space.
     fn with<R>(&self, f: impl FnOnce(&mut AddressSpace, &Device<Bound>) -> Result<R>) -> Result<R> {
         self.vhost
@@ -164,7 +187,7 @@ impl Job<'_> {
                 for run in runs.drain_all() {
                     let size = run.size();
 
-                    space.map_pinned(dev, next, run)?;
+                    space.map_pinned(dev, next, run, pinner.charge())?;
                     next = next.wrapping_add(size);
                 }
                 Ok(())
@@ -237,7 +260,6 @@ impl Job<'_> {
     /// was mapped.
     fn finish(self, ret: Result) -> Result {
         self.vhost.with(|session, dev| {
-            let wait = session.spaces.in_batch();
             let space = session.spaces.get(dev, self.asid)?;
             let undo = |space: &mut AddressSpace, e| {
                 // What a device refuses to forget stays pinned, which is all that can be done.
@@ -246,7 +268,7 @@ impl Job<'_> {
             };
 
             let ret = ret.or_else(|e| undo(space, e));
-            let told = if wait { Ok(()) } else { space.end_batch(dev) };
+            let told = if self.wait { Ok(()) } else { space.end_batch(dev) };
 
             ret.and_then(|()| told.or_else(|e| undo(space, e)))
         })

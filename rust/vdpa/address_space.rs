@@ -4,11 +4,15 @@
 //!
 //! C header: `include/linux/vdpa.h`
 
+mod backing;
+
+use self::backing::Backing;
 use crate::{
     bindings,
     iotlb::IotlbTable,
     pin::cond_resched,
     Asid,
+    Charge,
     Device,
     IommuDomain,
     IovaRange,
@@ -18,14 +22,9 @@ use crate::{
     PinnedRun,
     Translation, //
 };
-use core::ptr::{
-    null_mut,
-    NonNull, //
-};
 use kernel::{
     alloc::KVVec,
     device::Bound,
-    mm::Mm,
     prelude::*,
     sync::aref::ARef, //
 };
@@ -33,31 +32,8 @@ use kernel::{
 /// As much is unmapped from a platform's IOMMU at once.
 const UNMAP_CHUNK: u64 = 1 << 30;
 
-/// What is behind a mapping, and must stay for as long as the device knows of it.
-enum Backing {
-    Pinned(PinnedRun),
-    File(MapFile),
-}
-
-impl Backing {
-    /// The pointer for the table, which is for the device to see.
-    #[inline]
-    fn as_raw(&self) -> *mut bindings::vdpa_map_file {
-        match self {
-            Self::Pinned(_) => null_mut(),
-            Self::File(file) => file.as_raw(),
-        }
-    }
-
-    /// Leaves all as it is.
-    #[inline]
-    fn leak(self) {
-        match self {
-            Self::Pinned(run) => run.leak(),
-            Self::File(file) => file.leak(),
-        }
-    }
-}
+/// After so many mappings others have their turn.
+const CHUNK: usize = 64;
 
 /// An address space of a device: the mappings, and what is behind each of them.
 ///
@@ -78,7 +54,8 @@ impl Backing {
 ///
 /// - Whatever the device has been told to map is in `table` or in `removed`.
 /// - A mapping in `table` owns what is behind it: the leaked [`MapFile`] that its pointer is to, or,
-///   where that is NULL, a leaked [`PinnedRun`] of `owner`.
+///   where that is NULL, a leaked [`PinnedRun`].
+/// - The pages of all runs, in `table` or in `removed`, are counted in `charge`.
 /// - There is a `domain` if `translation` is [`Translation::Platform`]; it has no mappings but those
 ///   in `table`.
 /// - For [`Translation::SetMap`] there is room in `removed` for all that is in `table`.
@@ -88,7 +65,7 @@ pub struct AddressSpace {
     translation: Translation,
     domain: Option<IommuDomain>,
     table: IotlbTable,
-    owner: Option<ARef<Mm>>,
+    charge: Option<Charge>,
     batch: bool,
     removed: KVVec<Backing>,
 }
@@ -122,7 +99,7 @@ impl AddressSpace {
             translation,
             domain,
             table: IotlbTable::new()?,
-            owner: None,
+            charge: None,
             batch: false,
             removed: KVVec::new(),
         })
@@ -155,28 +132,30 @@ impl AddressSpace {
         self.table.overlapping(range).next().is_some()
     }
 
-    /// Maps pinned memory at bus address `iova`, which must be that of a page.
+    /// Maps pinned memory at bus address `iova`, which must be that of a page. What
+    /// its pages are counted with is taken from `charge`.
     ///
     /// Outside of a [batch](Self::begin_batch) this takes time in proportion to the number of
     /// mappings, for [`Translation::SetMap`].
     ///
     /// # Errors
     ///
-    /// - `EINVAL` where `iova` is not that of a page, `dev` is another device, the memory is not that
-    ///   of the process whose memory was mapped before, or the device wants addresses of a process,
+    /// - `EINVAL` where `iova` is not that of a page, `dev` is another device, `charge` is not for
+    ///   the process whose memory was mapped before, or the device wants addresses of a process,
     /// - `EEXIST` where an address is mapped already,
     /// - `ENOMEM`, and what the device returns.
     ///
     /// Nothing has changed then, as far as the device goes along with it; the memory is unpinned.
     #[inline]
-    pub fn map_pinned(&mut self, dev: &Device<Bound>, iova: u64, run: PinnedRun) -> Result {
+    pub fn map_pinned(
+        &mut self,
+        dev: &Device<Bound>,
+        iova: u64,
+        run: PinnedRun,
+        charge: &mut Charge,
+    ) -> Result {
         if dev.use_va() || iova % bindings::PAGE_SIZE as u64 != 0 {
             return Err(EINVAL);
-        }
-        match &self.owner {
-            Some(owner) if owner.as_raw() != run.mm().as_raw() => return Err(EINVAL),
-            Some(_) => {}
-            None => self.owner = Some(run.mm().into()),
         }
 
         let map = MapRange {
@@ -187,7 +166,8 @@ impl AddressSpace {
             addr: run.addr(),
             perm: run.perm(),
         };
-        self.map(dev, map, Backing::Pinned(run))
+
+        self.map(dev, map, Backing::Pinned(run), Some(charge))
     }
 
     /// Maps memory of a process by its address there, `uaddr`.
@@ -213,33 +193,64 @@ impl AddressSpace {
             addr: uaddr,
             perm,
         };
-        self.map(dev, map, Backing::File(file))
+        self.map(dev, map, Backing::File(file), None)
     }
 
     /// Adds a mapping to the table, and tells the device.
     #[inline]
-    fn map(&mut self, dev: &Device<Bound>, map: MapRange, backing: Backing) -> Result {
+    fn map(
+        &mut self,
+        dev: &Device<Bound>,
+        map: MapRange,
+        backing: Backing,
+        charge: Option<&mut Charge>,
+    ) -> Result {
         let file = backing.as_raw();
 
         self.check(dev)?;
         if self.translation == Translation::SetMap {
-            // INVARIANT: There is room for one more.
-            let room = self.table.len() + 1;
-            self.removed.reserve(room, GFP_KERNEL_ACCOUNT)?;
+            self.make_room()?;
         }
-        self.table.add_with(map, file.cast())?;
+        if let Some(charge) = charge {
+            self.charge
+                .get_or_insert_with(|| charge.empty())
+                .take(charge, backing.pages())?;
+        }
+        if let Err(e) = self.table.add_with(map, file.cast()) {
+            self.discard(backing);
+            return Err(e);
+        }
         // INVARIANT: The table owns it now.
         backing.leak();
 
         self.announce(dev, map, file).inspect_err(|_| {
-            let backing = self.take(map.iova);
-
             if self.translation == Translation::SetMap {
-                self.retire(backing);
+                self.retire(map.iova);
                 // Some parents have lost what they had. Otherwise this changes nothing.
                 let _ = self.set_map(dev);
+            } else if let Some(backing) = self.take(map.iova) {
+                self.discard(backing);
             }
         })
+    }
+
+    /// Makes room in `removed` for one mapping more.
+    #[inline]
+    fn make_room(&mut self) -> Result {
+        let room = self.table.len() + 1;
+        let capacity = self.removed.capacity();
+
+        if capacity - self.removed.len() >= room {
+            return Ok(());
+        }
+        if self.removed.is_empty() {
+            // Nothing is copied, which it would be if the old one grew.
+            let new = KVVec::with_capacity(room.max(2 * capacity), GFP_KERNEL_ACCOUNT)?;
+
+            self.removed = new;
+            return Ok(());
+        }
+        Ok(self.removed.reserve(room, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// Tells the device of a mapping that is in the table.
@@ -279,7 +290,7 @@ impl AddressSpace {
         self.check(dev)?;
         match self.translation {
             Translation::SetMap => {
-                self.retire_all(range);
+                self.retire(range);
                 if self.batch {
                     return Ok(());
                 }
@@ -307,7 +318,8 @@ impl AddressSpace {
         while let Some((done, result)) = unmap(self, range) {
             match result {
                 Ok(()) => {
-                    while self.take(done).is_some() {
+                    while let Some(backing) = self.take(done) {
+                        self.discard(backing);
                         cond_resched();
                     }
                 }
@@ -401,9 +413,9 @@ impl AddressSpace {
         self.check(dev)?;
         match self.translation {
             Translation::SetMap => {
-                self.retire_all(IovaRange::FULL);
+                self.retire(IovaRange::FULL);
                 dev.reset_map(self.asid)?;
-                self.removed.clear();
+                self.discard_removed();
                 Ok(())
             }
             Translation::DmaMap | Translation::Platform => {
@@ -428,7 +440,7 @@ impl AddressSpace {
         // SAFETY: What is behind a mapping stays for as long as it is in the table, and from then on
         // until it was dropped from `removed`, which happens when the device has a new table.
         unsafe { dev.set_map(self.asid, &self.table) }?;
-        self.removed.clear();
+        self.discard_removed();
         Ok(())
     }
 
@@ -438,35 +450,56 @@ impl AddressSpace {
     fn take(&mut self, range: IovaRange) -> Option<Backing> {
         let (map, opaque) = self.table.take(range)?;
 
-        match NonNull::new(opaque.cast::<bindings::vdpa_map_file>()) {
-            // SAFETY: By the type invariant; the pointer is not in the table any more.
-            Some(file) => Some(Backing::File(unsafe { MapFile::from_leaked(file) })),
-            None => self.owner.as_ref().map(|owner| {
-                // SAFETY: By the type invariant, as there is no pointer. The mapping, which has the
-                // size and the permission of the run, is not in the table any more.
-                Backing::Pinned(unsafe {
-                    PinnedRun::from_leaked(owner, map.addr, size(map.iova), map.perm)
-                })
-            }),
+        // SAFETY: By the type invariant; the mapping is not in the table any more.
+        Some(unsafe { Backing::from_leaked(map, opaque) })
+    }
+
+    /// Moves all mappings that have an address in `range` to `removed`, until the device has a new
+    /// table.
+    #[inline]
+    fn retire(&mut self, range: IovaRange) {
+        let Self { table, removed, .. } = self;
+
+        table.drain(range, |map, opaque| {
+            // SAFETY: By the type invariant; the mapping is not in the table any more.
+            let backing = unsafe { Backing::from_leaked(map, opaque) };
+
+            if let Err(e) = removed.push_within_capacity(backing) {
+                // By the type invariant there is room. If there were none, this would be better than
+                // to take the memory away from under the device.
+                core::mem::forget(e);
+            }
+            if removed.len() % CHUNK == 0 {
+                cond_resched();
+            }
+        });
+    }
+
+    /// Drops what the device does not know of any more.
+    #[inline]
+    fn discard(&mut self, backing: Backing) {
+        let pages = backing.pages();
+
+        drop(backing);
+        if let Some(charge) = &mut self.charge {
+            charge.release(pages);
         }
     }
 
-    /// Keeps something until the device has a new table.
+    /// Drops all that was kept for the device.
     #[inline]
-    fn retire(&mut self, backing: Option<Backing>) {
-        if let Some(Err(e)) = backing.map(|backing| self.removed.push_within_capacity(backing)) {
-            // By the type invariant there is room. If there were none, this would be better than to
-            // take the memory away from under the device.
-            core::mem::forget(e);
-        }
-    }
+    fn discard_removed(&mut self) {
+        let mut pages = 0;
 
-    /// Moves all mappings that have an address in `range` to `removed`.
-    #[inline]
-    fn retire_all(&mut self, range: IovaRange) {
-        while let Some(backing) = self.take(range) {
-            self.retire(Some(backing));
-            cond_resched();
+        for (number, backing) in self.removed.drain_all().enumerate() {
+            pages += backing.pages();
+            drop(backing);
+            if number % CHUNK == 0 {
+                cond_resched();
+            }
+        }
+        if let Some(charge) = &mut self.charge {
+            charge.release(pages);
         }
     }
 }
@@ -479,7 +512,8 @@ impl Drop for AddressSpace {
         if let Some(domain) = self.domain.take() {
             // From here on the device does not reach what is mapped.
             drop(domain);
-            while self.take(IovaRange::FULL).is_some() {
+            while let Some(backing) = self.take(IovaRange::FULL) {
+                self.discard(backing);
                 cond_resched();
             }
         }
@@ -490,6 +524,7 @@ impl Drop for AddressSpace {
                 self.asid.0
             );
             core::mem::forget(core::mem::replace(&mut self.removed, KVVec::new()));
+            core::mem::forget(self.charge.take());
         }
     }
 }

@@ -37,6 +37,7 @@ void rust_vdpa_cond_resched(void);
 bool rust_vdpa_fatal_signal_pending(void);
 unsigned long rust_vdpa_rlimit(unsigned int limit);
 phys_addr_t rust_vdpa_page_to_phys(struct page *page);
+size_t rust_vdpa_contiguous_pages(struct page *const *pages, size_t len);
 struct page *rust_vdpa_phys_to_page(phys_addr_t addr);
 void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma);
 
@@ -117,6 +118,22 @@ unsigned long rust_vdpa_rlimit(unsigned int limit)
 phys_addr_t rust_vdpa_page_to_phys(struct page *page)
 {
 	return PFN_PHYS(page_to_pfn(page));
+}
+
+/* How many pages follow each other in physical memory, beginning with the first one. */
+size_t rust_vdpa_contiguous_pages(struct page *const *pages, size_t len)
+{
+	size_t n = 1;
+
+#ifdef CONFIG_SPARSEMEM_VMEMMAP
+	/* As in the array of all pages, which takes half the instructions to see. */
+	while (n < len && pages[n] == pages[0] + n)
+		n++;
+#else
+	while (n < len && page_to_pfn(pages[n]) == page_to_pfn(pages[0]) + n)
+		n++;
+#endif
+	return n;
 }
 
 struct page *rust_vdpa_phys_to_page(phys_addr_t addr)

@@ -4,8 +4,9 @@
 //!
 //! [`Pinner`] goes through a range of a process's addresses and returns what is physically
 //! contiguous, a [`PinnedRun`] at a time, as far as it got: the caller can map one run while the
-//! next one has not been looked at. A run is a guard. Whatever happens on the way, dropping what one
-//! has unpins and uncharges it.
+//! next one has not been looked at. A run is a guard, and so is the [`Charge`] that all pages are
+//! counted with before any is pinned. Whatever happens on the way, dropping what one has unpins and
+//! uncharges it.
 //!
 //! C header: `include/linux/mm.h`
 
@@ -41,12 +42,13 @@ const RUN_MAX: u64 = 1 << 30;
 /// How many pages are unpinned before others have their turn.
 const UNPIN_CHUNK: u64 = 1 << 15;
 
-/// Pages that are counted as pinned by a process (`VmPin` in `/proc/<pid>/status`).
+/// Pages that are counted as pinned by a process (`VmPin` in `/proc/<pid>/status`), until this is
+/// dropped.
 ///
 /// # Invariants
 ///
 /// This many of the pages that are counted in `mm` belong to this.
-struct Charge {
+pub struct Charge {
     mm: ARef<Mm>,
     pages: u64,
 }
@@ -92,29 +94,53 @@ impl Charge {
         })
     }
 
-    /// Gives away some of the pages; no more than there are.
+    /// No pages, of the same process.
     #[inline]
-    fn split(&mut self, pages: u64) -> Self {
-        let pages = pages.min(self.pages);
-
-        // INVARIANT: What one has more, the other has less.
-        self.pages -= pages;
+    pub(crate) fn empty(&self) -> Self {
+        // INVARIANT: None belong to it.
         Self {
             mm: self.mm.clone(),
-            pages,
+            pages: 0,
         }
+    }
+
+    /// Takes over the count of some of the pages of another charge, or all where there are fewer.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where the other one is for another process.
+    #[inline]
+    pub(crate) fn take(&mut self, other: &mut Self, pages: u64) -> Result {
+        if self.mm.as_raw() != other.mm.as_raw() {
+            return Err(EINVAL);
+        }
+        let pages = pages.min(other.pages);
+
+        // INVARIANT: What one has more, the other has less. Both were counted in one `i64`.
+        other.pages -= pages;
+        self.pages += pages;
+        Ok(())
+    }
+
+    /// Has pages counted no more, that are not pinned any more.
+    #[inline]
+    pub(crate) fn release(&mut self, pages: u64) {
+        let pages = pages.min(self.pages);
+
+        // INVARIANT: They are counted neither here nor there. The number came from an `i64`.
+        self.pages -= pages;
+        pinned_vm(&self.mm).fetch_sub(pages as i64, Relaxed);
     }
 }
 
 impl Drop for Charge {
     #[inline]
     fn drop(&mut self) {
-        // The number came from an `i64`.
-        pinned_vm(&self.mm).fetch_sub(self.pages as i64, Relaxed);
+        self.release(self.pages);
     }
 }
 
-/// Physically contiguous memory of a process, pinned and counted until this is dropped.
+/// Physically contiguous memory of a process, pinned until this is dropped.
 ///
 /// # Context
 ///
@@ -122,10 +148,10 @@ impl Drop for Charge {
 ///
 /// # Invariants
 ///
-/// From `addr` on, as many pages as `charge` has are pinned, for writing if `perm` says so.
+/// From `addr` on, as many pages as `pages` says are pinned, for writing if `perm` says so.
 pub struct PinnedRun {
-    charge: Charge,
     addr: u64,
+    pages: u64,
     perm: Permission,
 }
 
@@ -139,7 +165,13 @@ impl PinnedRun {
     /// Returns the size in bytes: whole pages, and at least one. At most 1 GiB.
     #[inline]
     pub fn size(&self) -> u64 {
-        self.charge.pages * PAGE_SIZE
+        self.pages * PAGE_SIZE
+    }
+
+    /// Returns the number of pages.
+    #[inline]
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages
     }
 
     /// Returns what the device may do with the memory.
@@ -148,13 +180,7 @@ impl PinnedRun {
         self.perm
     }
 
-    /// Returns the process, by its address space, that the memory is counted for.
-    #[inline]
-    pub fn mm(&self) -> &Mm {
-        &self.charge.mm
-    }
-
-    /// Leaves the memory pinned and counted.
+    /// Leaves the memory pinned.
     #[inline]
     pub(crate) fn leak(self) {
         core::mem::forget(self);
@@ -164,25 +190,14 @@ impl PinnedRun {
     ///
     /// # Safety
     ///
-    /// A run with this address, size in bytes, permission and process must have been leaked, and not
-    /// been taken over since. It gave one reference to `mm` away with it.
+    /// A run with this address, size in bytes and permission must have been leaked, and not been
+    /// taken over since.
     #[inline]
-    pub(crate) unsafe fn from_leaked(
-        mm: &ARef<Mm>,
-        addr: u64,
-        size: u64,
-        perm: Permission,
-    ) -> Self {
-        let raw = core::ptr::NonNull::from(&**mm);
-
+    pub(crate) unsafe fn from_leaked(addr: u64, size: u64, perm: Permission) -> Self {
         // INVARIANT: By the safety requirements of this function.
         Self {
-            charge: Charge {
-                // SAFETY: By the safety requirements of this function there is a reference left.
-                mm: unsafe { ARef::from_raw(raw) },
-                pages: size / PAGE_SIZE,
-            },
             addr,
+            pages: size / PAGE_SIZE,
             perm,
         }
     }
@@ -193,8 +208,8 @@ impl Drop for PinnedRun {
     fn drop(&mut self) {
         let mut done = 0;
 
-        while done < self.charge.pages {
-            let pages = (self.charge.pages - done).min(UNPIN_CHUNK);
+        loop {
+            let pages = (self.pages - done).min(UNPIN_CHUNK);
 
             // SAFETY: By the type invariant. The number fits, as it is limited.
             unsafe {
@@ -202,8 +217,11 @@ impl Drop for PinnedRun {
 
                 bindings::unpin_user_page_range_dirty_lock(page, pages as c_ulong, self.perm.write);
             }
-            cond_resched();
             done += pages;
+            if done >= self.pages {
+                break;
+            }
+            cond_resched();
         }
     }
 }
@@ -220,8 +238,9 @@ impl Drop for PinnedRun {
 ///
 /// # Invariants
 ///
-/// Of the pages that `charge` has, those of `run`, and then those in `pages[next..len]`, are
-/// pinned. The others begin at `uaddr`, and there are `left` of them.
+/// Those of `run`, and then those in `pages[next..len]`, are pinned. The others begin at `uaddr`, and
+/// there are `left` of them. All were counted in `charge`, which whoever has mapped some may have
+/// taken their part from.
 pub struct Pinner {
     charge: Charge,
     perm: Permission,
@@ -233,7 +252,7 @@ pub struct Pinner {
     len: usize,
 }
 
-/// Pages that follow each other; none of them at first.
+/// Pages that follow each other.
 #[derive(Clone, Copy)]
 struct Contiguous {
     addr: u64,
@@ -241,13 +260,35 @@ struct Contiguous {
 }
 
 impl Contiguous {
-    /// Adds a page, if it is the next one.
+    /// Takes as many as a run can have of some pages, beginning with the first one.
+    ///
+    /// # Safety
+    ///
+    /// All of `pages` must be valid, and `first` be the first one.
     #[inline]
-    fn extend(&mut self, addr: u64) -> bool {
-        let next = addr == self.addr + self.pages * PAGE_SIZE;
-        let fits = next && (self.pages == 0 || addr % RUN_MAX != 0);
+    unsafe fn first_of(first: *mut bindings::page, pages: &[*mut bindings::page]) -> Self {
+        // SAFETY: By the safety requirements of this function.
+        let (addr, count) = unsafe {
+            (
+                bindings::rust_vdpa_page_to_phys(first),
+                bindings::rust_vdpa_contiguous_pages(pages.as_ptr(), pages.len()),
+            )
+        };
 
-        self.pages += u64::from(fits);
+        Self {
+            addr,
+            pages: (count as u64).min((RUN_MAX - addr % RUN_MAX) / PAGE_SIZE),
+        }
+    }
+
+    /// Appends pages, if they are the next ones and a run can go on there.
+    #[inline]
+    fn append(&mut self, next: Self) -> bool {
+        let fits = next.addr == self.addr + self.pages * PAGE_SIZE && next.addr % RUN_MAX != 0;
+
+        if fits {
+            self.pages += next.pages;
+        }
         fits
     }
 }
@@ -305,17 +346,20 @@ impl Pinner {
     #[inline]
     pub fn next_run(&mut self) -> Result<Option<PinnedRun>> {
         loop {
-            while self.next < self.len {
-                // SAFETY: By the type invariant the page is pinned.
-                let addr = unsafe { bindings::rust_vdpa_page_to_phys(self.pages[self.next]) };
+            while let Some(pages @ [first, ..]) = self.pages.get(self.next..self.len) {
+                // SAFETY: By the type invariant the pages are pinned, and there is at least one.
+                let next = unsafe { Contiguous::first_of(*first, pages) };
 
-                let run = self.run.get_or_insert(Contiguous { addr, pages: 0 });
-
-                if !run.extend(addr) {
-                    return Ok(self.take_run());
+                match &mut self.run {
+                    None => self.run = Some(next),
+                    Some(run) => {
+                        if !run.append(next) {
+                            return Ok(self.take_run());
+                        }
+                    }
                 }
-                // INVARIANT: The page has gone over from `pages` to `run`.
-                self.next += 1;
+                // INVARIANT: The pages have gone over from `pages` to `run`.
+                self.next += next.pages as usize;
             }
             if self.left == 0 {
                 return Ok(self.take_run());
@@ -326,12 +370,19 @@ impl Pinner {
 
     #[inline]
     fn take_run(&mut self) -> Option<PinnedRun> {
-        // INVARIANT: By that of this type, the pages are pinned, and counted in `charge`.
+        // INVARIANT: By that of this type, the pages are pinned.
         self.run.take().map(|run| PinnedRun {
-            charge: self.charge.split(run.pages),
             addr: run.addr,
+            pages: run.pages,
             perm: self.perm,
         })
+    }
+
+    /// What all pages are counted with, but for those that somebody has taken over. It must be there
+    /// for as long as the others are pinned.
+    #[inline]
+    pub fn charge(&mut self) -> &mut Charge {
+        &mut self.charge
     }
 
     /// Pins the next chunk. To be called when all pages were taken from the one before.

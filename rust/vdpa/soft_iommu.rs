@@ -52,6 +52,15 @@ impl Space {
         if self.ranges.len() >= limit {
             return Err(ENOSPC);
         }
+        // Tables come in order, so that the place is nearly always the end.
+        if self
+            .ranges
+            .last()
+            .is_none_or(|other| other.iova.last < range.iova.first)
+        {
+            self.ranges.push(range, GFP_KERNEL)?;
+            return Ok(());
+        }
         let at = self
             .ranges
             .partition_point(|other| other.iova.last < range.iova.first);
@@ -61,10 +70,6 @@ impl Space {
             .is_some_and(|next| next.iova.first <= range.iova.last)
         {
             return Err(EEXIST);
-        }
-        if at == self.ranges.len() {
-            self.ranges.push(range, GFP_KERNEL)?;
-            return Ok(());
         }
         self.ranges.reserve(1, GFP_KERNEL)?;
         self.ranges

@@ -115,6 +115,7 @@ pub use self::{
     },
     memory::Memory,
     pin::{
+        Charge,
         PinnedRun,
         Pinner, //
     },

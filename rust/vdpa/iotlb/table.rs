@@ -110,7 +110,7 @@ impl IotlbTable {
     /// Removes all mappings that have an address in `range`.
     #[inline]
     pub fn remove(&mut self, range: IovaRange) {
-        while self.take(range).is_some() {}
+        self.drain(range, |_, _| {});
     }
 
     /// Removes the first mapping that has an address in `range`, and returns it with the pointer that
@@ -128,6 +128,29 @@ impl IotlbTable {
         // SAFETY: As above; it is not used any more.
         unsafe { bindings::vhost_iotlb_map_free(table, map.as_ptr()) };
         Some(result)
+    }
+
+    /// Removes all mappings that have an address in `range`, in their order, and has `f` get them with
+    /// the pointers that belong to them.
+    #[inline]
+    pub(crate) fn drain(&mut self, range: IovaRange, mut f: impl FnMut(MapRange, *mut c_void)) {
+        let IovaRange { first, last } = range;
+        let table = self.table.as_ptr();
+        // SAFETY: By the type invariant the table is valid, and nobody else uses it.
+        let mut next = unsafe { bindings::vhost_iotlb_itree_first(table, first, last) };
+
+        while let Some(map) = NonNull::new(next) {
+            // SAFETY: The mapping is in the table.
+            let map_ref = unsafe { map.as_ref() };
+            let (range, opaque) = (MapRange::from_raw(map_ref), map_ref.opaque);
+
+            // SAFETY: As above; it is not used any more after it was freed.
+            unsafe {
+                next = bindings::vhost_iotlb_itree_next(map.as_ptr(), first, last);
+                bindings::vhost_iotlb_map_free(table, map.as_ptr());
+            }
+            f(range, opaque);
+        }
     }
 
     /// Returns the first mapping that has an address in `range`, with the pointer that belongs to it.

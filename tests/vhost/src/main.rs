@@ -41,8 +41,9 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --timeout S      seconds to wait [30]
   script    print the results of a long sequence of calls, to compare drivers
   bench     measure mapping, opening and one request at a time
+      --only WHAT      mappings, updates, sessions or round-trips
       --mib N          the size of what is mapped [64]
-      --count N        small mappings, and requests [2000]
+      --count N        requests [2000]
 
 How the device is driven (net, blk, states):
       --packed, --event-idx, --indirect   with these features, which must be offered

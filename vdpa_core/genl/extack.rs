@@ -129,12 +129,14 @@ impl fmt::Display for Shortened<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MAX: usize = 20;
 
-        match self.0.to_bytes().get(..MAX) {
-            None => fmt::Display::fmt(BStr::from_bytes(self.0.to_bytes()), f),
-            Some(start) => {
+        let name = self.0.to_bytes();
+
+        match name.get(..MAX) {
+            Some(start) if name.len() > MAX => {
                 fmt::Display::fmt(BStr::from_bytes(start), f)?;
                 f.write_str("...")
             }
+            _ => fmt::Display::fmt(BStr::from_bytes(name), f),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     ops::Table,
     root_device::as_raw,
     ConfigOps,
+    Device,
     DmaMap,
     SetMap,
     SoftDma, //
@@ -275,6 +276,13 @@ unsafe impl<T: ConfigOps> Send for Registration<T> {}
 unsafe impl<T: ConfigOps> Sync for Registration<T> {}
 
 impl<T: ConfigOps> Registration<T> {
+    /// The device, as everybody sees it.
+    #[inline]
+    pub fn device(&self) -> &Device {
+        // SAFETY: By the type invariant the device is valid for as long as `self`.
+        unsafe { Device::from_raw(self.vdev.as_ptr()) }
+    }
+
     /// The parent's data.
     #[inline]
     pub fn data(&self) -> &T {

@@ -171,8 +171,12 @@ impl<T: ConfigOps> Table<T> {
             buf.cast::<u8>().write_bytes(0, len as usize);
             slice::from_raw_parts_mut(buf.cast::<u8>(), len as usize)
         };
-        if Self::in_config(data, offset, len) {
-            data.get_config(offset as usize, buf);
+        // A device need not have all fields that the consumer knows of.
+        let there = data.get_config_size().saturating_sub(offset as usize);
+        if let Some(buf) = buf.get_mut(..there.min(len as usize)) {
+            if !buf.is_empty() {
+                data.get_config(offset as usize, buf);
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
     },
     ops::Table,
     Asid,
+    ConfigOps,
     DmaMap,
     Iotlb,
     IovaRange,
@@ -50,6 +51,23 @@ fn map_range(iova: u64, size: u64, addr: u64, perm: u32) -> Result<MapRange> {
     })
 }
 
+impl<T: ConfigOps> Table<T> {
+    /// The device's data and an address space that was compared with the number of those.
+    ///
+    /// # Safety
+    ///
+    /// As said for [`Table`].
+    #[inline]
+    unsafe fn data_and_asid<'a>(vdev: *mut vdpa_device, asid: u32) -> Result<(&'a T, Asid)> {
+        // SAFETY: By the safety requirements of this function; the number does not change.
+        if asid >= unsafe { (*vdev).nas } {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the safety requirements of this function.
+        Ok((unsafe { Self::data(vdev) }, Asid(asid)))
+    }
+}
+
 impl<T: SetMap> Table<T> {
     /// For a device that takes whole address spaces.
     pub(crate) const SET_MAP: vdpa_config_ops = vdpa_config_ops {
@@ -68,8 +86,11 @@ impl<T: SetMap> Table<T> {
         iotlb: *mut bindings::vhost_iotlb,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: See `Table`; the IOTLB is valid and does not change during the call.
-            unsafe { Self::data(vdev).set_map(Asid(asid), Iotlb::from_raw(iotlb)) }?;
+            // SAFETY: See `Table`.
+            let (data, asid) = unsafe { Self::data_and_asid(vdev, asid) }?;
+
+            // SAFETY: The IOTLB is valid and does not change during the call.
+            data.set_map(asid, unsafe { Iotlb::from_raw(iotlb) })?;
             Ok(0)
         })
     }
@@ -77,7 +98,9 @@ impl<T: SetMap> Table<T> {
     unsafe extern "C" fn set_map_reset(vdev: *mut vdpa_device, asid: u32) -> c_int {
         from_result(|| {
             // SAFETY: See `Table`.
-            SetMap::reset_map(unsafe { Self::data(vdev) }, Asid(asid))?;
+            let (data, asid) = unsafe { Self::data_and_asid(vdev, asid) }?;
+
+            SetMap::reset_map(data, asid)?;
             Ok(0)
         })
     }
@@ -107,9 +130,10 @@ impl<T: DmaMap> Table<T> {
     ) -> c_int {
         from_result(|| {
             let range = map_range(iova, size, pa, perm)?;
-
             // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.dma_map(Asid(asid), range)?;
+            let (data, asid) = unsafe { Self::data_and_asid(vdev, asid) }?;
+
+            data.dma_map(asid, range)?;
             Ok(0)
         })
     }
@@ -122,9 +146,10 @@ impl<T: DmaMap> Table<T> {
     ) -> c_int {
         from_result(|| {
             let range = iova_range(iova, size)?;
-
             // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.dma_unmap(Asid(asid), range)?;
+            let (data, asid) = unsafe { Self::data_and_asid(vdev, asid) }?;
+
+            data.dma_unmap(asid, range)?;
             Ok(0)
         })
     }
@@ -132,7 +157,9 @@ impl<T: DmaMap> Table<T> {
     unsafe extern "C" fn dma_map_reset(vdev: *mut vdpa_device, asid: u32) -> c_int {
         from_result(|| {
             // SAFETY: See `Table`.
-            DmaMap::reset_map(unsafe { Self::data(vdev) }, Asid(asid))?;
+            let (data, asid) = unsafe { Self::data_and_asid(vdev, asid) }?;
+
+            DmaMap::reset_map(data, asid)?;
             Ok(0)
         })
     }

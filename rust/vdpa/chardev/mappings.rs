@@ -49,6 +49,19 @@ impl Mappings {
         )
     }
 
+    /// Makes the object without a file: for tests, which have none.
+    #[cfg(CONFIG_KUNIT = "y")]
+    #[inline]
+    pub fn without_file() -> Result<Arc<Self>> {
+        // INVARIANT: There is no file.
+        Arc::pin_init(
+            pin_init!(Self {
+                file <- new_mutex!(None, "vdpa_mappings"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
     /// Forgets the file, because it is about to go away.
     #[inline]
     pub(super) fn close(&self) {

@@ -11,7 +11,8 @@ use crate::{
         Line,
         Model,
         Params,
-        Sim, //
+        Sim,
+        State, //
     },
 };
 use kernel::{
@@ -102,6 +103,37 @@ impl<M: Model> Device<M> {
     fn line(&self, vq: VqIndex) -> Option<&Line> {
         self.sim.lines.get(usize::from(vq)).map(|line| &**line)
     }
+
+    /// Starts the virtqueues that are ready with what the driver has set since they became so.
+    fn restart_queues(&self, state: &mut State<M>) {
+        for (vq, (queue, line)) in state
+            .queues
+            .iter_mut()
+            .zip(self.sim.lines.iter())
+            .enumerate()
+        {
+            if queue.is_ready() {
+                queue.stop();
+                start(vq, queue, state.features);
+                line.ready.store(queue.is_ready(), Relaxed);
+            }
+        }
+    }
+}
+
+/// Starts a virtqueue, or says why not.
+fn start(vq: usize, queue: &mut Queue, features: Features) {
+    if queue.start(features).is_err() && vdpa::ratelimit() {
+        pr_warn!(
+            "virtqueue {vq} not started: {} descriptors at {:#x}, {:#x}, {:#x} (a power of two up \
+             to {}, aligned to 16, 2, 4 bytes)\n",
+            queue.num,
+            queue.address.desc,
+            queue.address.driver,
+            queue.address.device,
+            SIZE_MAX
+        );
+    }
 }
 
 #[vtable]
@@ -137,19 +169,10 @@ impl<M: Model> ConfigOps for Device<M> {
             return;
         };
 
-        if !ready {
+        if ready {
+            start(vq.get().into(), queue, state.features);
+        } else {
             queue.stop();
-        } else if queue.start(state.features).is_err() && vdpa::ratelimit() {
-            pr_warn!(
-                "virtqueue {} not started: {} descriptors at {:#x}, {:#x}, {:#x} (a power of two \
-                 up to {}, aligned to 16, 2, 4 bytes)\n",
-                vq.get(),
-                queue.num,
-                queue.address.desc,
-                queue.address.driver,
-                queue.address.device,
-                SIZE_MAX
-            );
         }
         let ready = queue.is_ready();
         if let Some(line) = self.line(vq) {
@@ -238,6 +261,10 @@ impl<M: Model> ConfigOps for Device<M> {
     fn set_status(&self, status: Status) {
         let mut state = self.sim.state.lock();
 
+        // A driver may enable virtqueues first and say later where they are.
+        if status.has(Status::DRIVER_OK) && !state.status.has(Status::DRIVER_OK) {
+            self.restart_queues(&mut state);
+        }
         state.status = status;
         state.running = status.has(Status::DRIVER_OK);
         // Buffers may have been announced before.

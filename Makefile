@@ -2,8 +2,8 @@
 #
 # The commands of a developer. How the modules are built is in Kbuild, which the kernel's build reads.
 #
-# Without KDIR everything happens in the toolbox (tools/toolbox), against the stock kernel there. With
-# KDIR=PATH, a source tree or an O= directory of a Rust enabled kernel, the modules are built against
+# Without KDIR everything happens in the toolbox (tools/toolbox), against the stock kernel there or,
+# with KERNEL=debug, the debugging kernel. With KDIR=PATH, a source tree or an O= directory of a Rust enabled kernel, the modules are built against
 # that kernel with this machine's own tools, and nothing is set up.
 
 MAKEFLAGS += --no-print-directory
@@ -13,7 +13,11 @@ MAKEFLAGS += --no-print-directory
 
 Q := $(if $(filter 1,$(V)),,@)
 build := $(CURDIR)/build
-toolbox := $(CURDIR)/tools/toolbox
+toolbox := $(CURDIR)/tools/toolbox$(if $(KERNEL), --debug)
+
+ifneq ($(filter-out debug,$(KERNEL)),)
+$(error KERNEL=$(KERNEL): there is debug, and without KERNEL the stock kernel)
+endif
 
 ifdef KDIR
 kdir := $(abspath $(KDIR))
@@ -27,7 +31,7 @@ kmake = $(toolbox) kmake $(foreach v,V W KCFLAGS,$(if $($(v)),$(v)='$($(v))'))
 release_command = $(toolbox) path release
 no_release := there is no toolbox
 ifdef LLVM
-$(error LLVM=$(LLVM) needs KDIR: the stock kernel is built with gcc)
+$(error LLVM=$(LLVM) needs KDIR: the compiler for kernels of the toolbox is known)
 endif
 endif
 
@@ -87,7 +91,8 @@ clean:
 # --- The C modules that the stock kernel does not have, to test against ---------------------------
 
 c_sources := drivers/vhost/vringh.c \
-	$(addprefix drivers/vdpa/vdpa_sim/,vdpa_sim.h vdpa_sim.c vdpa_sim_net.c vdpa_sim_blk.c)
+	$(addprefix drivers/vdpa/vdpa_sim/,vdpa_sim.h vdpa_sim.c vdpa_sim_net.c vdpa_sim_blk.c) \
+	$(addprefix drivers/vdpa/ifcvf/,ifcvf_base.h ifcvf_base.c ifcvf_main.c)
 c_obj = $(build)/obj/$(release).c
 
 PHONY += c-modules
@@ -104,6 +109,16 @@ inner-kernel: setup
 	$(Q)mkdir -p $(build)/inner-kernel
 	+$(Q)kernel=$$($(toolbox) path inner-kernel) && \
 		{ cmp -s $$kernel $(build)/inner-kernel/vmlinux || cp $$kernel $(build)/inner-kernel/; }
+
+# --- The debugging kernel -------------------------------------------------------------------------
+
+# With the modules for it: what scenarios need there.
+PHONY += debug-kernel debug-modules
+debug-kernel:
+	+$(Q)$(toolbox) --debug setup
+
+debug-modules: debug-kernel
+	+$(Q)$(MAKE) KERNEL=debug modules c-modules
 
 # --- Formatting, lints, documentation -------------------------------------------------------------
 
@@ -159,17 +174,30 @@ PHONY += test
 test: setup
 	$(Q)$(run) cargo test --workspace --no-fail-fast
 
+# The suites of tests/kunit alone; FILTER is what KUnit filters them by: SUITE or SUITE.TEST, with * and ?.
+PHONY += kunit
+kunit: programs debug-kernel
+	+$(Q)$(MAKE) KERNEL=debug modules
+	$(Q)sed 's/kunit.filter_glob=[^ ]*/kunit.filter_glob=$(or $(FILTER),vdpa_*)/' \
+		tests/scenarios/kunit.sh >$(build)/kunit.sh
+	$(Q)$(toolbox) --debug run $(build)/cargo/x86_64-unknown-linux-gnu/debug/vm run --show $(build)/kunit.sh
+
 PHONY += check
 check:
 	$(Q)tools/steps check $(SCENARIOS)
 
+# The table and the plot go into Documentation/, the figures that they were made of are in the logs.
+benchmarks = $(basename $(notdir $(wildcard tests/bench/*.sh)))
+
 PHONY += bench
 bench: modules programs c-modules
-	$(Q)$(run) $(build)/cargo/x86_64-unknown-linux-gnu/debug/vm run --show tests/bench/*.sh
+	$(Q)$(run) $(build)/cargo/x86_64-unknown-linux-gnu/debug/vm run $(benchmarks:%=tests/bench/%.sh)
+	$(Q)$(run) $(build)/cargo/x86_64-unknown-linux-gnu/debug/bench Documentation/vdpa \
+		$(benchmarks:%=build/logs/%.log)
 
 # Only what the demonstration needs.
 PHONY += demo-build demo-programs
-demo-build: modules demo-programs
+demo-build: modules demo-programs inner-kernel
 
 demo-programs: setup
 	$(Q)$(run) cargo build --package vm --package guest
@@ -192,8 +220,10 @@ Modules:
   modules_install [KDIR=DIR] [INSTALL_MOD_PATH=DIR]
                    install them, where the kernel that they are for is installed
   clean            remove what was built
-  c-modules        build the C simulators, to test against
+  c-modules        build the C simulators and ifcvf, to test against
   inner-kernel     build the small kernel that guests inside guests boot
+  debug-kernel     build a kernel that looks for errors: KASAN, lockdep, kmemleak and others
+  debug-modules    build all modules for it, as `KERNEL=debug' does for each of the above
 
 Development:
   rustfmt          format; rustfmtcheck tells what is not
@@ -201,6 +231,7 @@ Development:
   rustdoc          documentation of the crates, into build/rustdoc
   rust-analyzer    rust-project.json
   test             host-side tests
+  kunit            tests in the debugging kernel; FILTER=SUITE or SUITE.TEST, with * and ?
   bench            instructions per operation, beside the C modules
   shellcheck       lint scripts
 

@@ -12,6 +12,7 @@
 #include <linux/eventfd.h>
 #include <linux/idr.h>
 #include <linux/io.h>
+#include <linux/irqflags.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/rwsem.h>
@@ -25,6 +26,7 @@ int rust_vdpa_device_match_driver_override(struct device *dev,
 					   const struct device_driver *drv);
 void rust_vdpa_local_bh_disable(void);
 void rust_vdpa_local_bh_enable(void);
+bool rust_vdpa_irqs_disabled(void);
 void *rust_vdpa_phys_to_virt(phys_addr_t addr);
 void rust_vdpa_rwsem_assert_held_write(const struct rw_semaphore *sem);
 void rust_vdpa_ida_init(struct ida *ida);
@@ -55,6 +57,11 @@ void rust_vdpa_local_bh_disable(void)
 void rust_vdpa_local_bh_enable(void)
 {
 	local_bh_enable();
+}
+
+bool rust_vdpa_irqs_disabled(void)
+{
+	return irqs_disabled();
 }
 
 /* NULL where no memory of the direct map stands behind @addr. */

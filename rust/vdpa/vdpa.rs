@@ -6,7 +6,8 @@
 //! vendor's. On the vDPA bus there are two sides:
 //!
 //! - A *parent* is the driver of such a device. It implements [`ConfigOps`], and with
-//!   [`mgmt::Operations`] it lets users make devices with `vdpa dev add`.
+//!   [`mgmt::Operations`] it lets users make devices with `vdpa dev add`. For parents that are PCI
+//!   functions there is the module `pci`.
 //! - A *consumer* is a driver on the bus, which makes use of devices: [`driver::Driver`] and
 //!   [`Device`]. One of them turns devices into virtio devices for the kernel's own drivers, with
 //!   the [`virtio`] module.
@@ -60,6 +61,8 @@ mod ops;
 mod ops_device;
 mod ops_map;
 pub mod param;
+#[cfg(CONFIG_PCI)]
+pub mod pci;
 mod pin;
 mod provider;
 mod ratelimit;

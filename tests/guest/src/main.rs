@@ -9,6 +9,7 @@
 mod bad;
 mod blk;
 mod counts;
+mod failures;
 mod frames;
 mod netlink;
 mod sys;
@@ -35,6 +36,7 @@ usage: guest COMMAND [OPTION]...
   vdpa dump    decode what the family answers, attribute by attribute
   frames       send Ethernet frames to oneself and compare what comes back
       --if NAME           the interface, which must be up
+      --to NAME           another one, which is to receive the frames
       --count N           frames to send [1000]
       --size BYTES        length of each, 32 to 9014 [64]
       --inflight K        how many may be on their way at a time [32]
@@ -52,7 +54,11 @@ usage: guest COMMAND [OPTION]...
       --destroy NAME
   counts       print what could leak: references, devices, threads, memory
       --compare FILE      compare with an earlier output instead
-      --slack-kb N        how much more memory is no leak [512]
+      --slack-kb N        how much more memory is no leak [512];
+                          on a debugging kernel, which looks itself, any
+  failures     repeat each step with the first, second, third ... allocation in it failing
+      --module FILE       steps: this module is loaded, unloaded
+      --mgmtdev NAME      steps: a device is made, asked about, removed
 
 All numbers may be decimal or, after 0x, hexadecimal.";
 
@@ -67,6 +73,7 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "blk-bench" => blk::bench::run(arguments, report),
         "vduse" => vduse(arguments, report),
         "counts" => counts::run(arguments, report),
+        "failures" => failures::run(arguments, report),
         other => Err(arguments::Misuse(format!("there is no command {other:?}")).into()),
     }
 }

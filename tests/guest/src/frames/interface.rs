@@ -83,20 +83,22 @@ impl Interface {
 }
 
 impl Counters {
-    /// Fails unless `after` counts at least `frames` frames of `size` bytes more in each direction,
-    /// and no more errors. Others may use the interface too.
-    pub fn check_growth(&self, after: &Self, frames: u64, size: u64) -> Result<()> {
-        for (name, before, now, least) in [
-            ("rx_packets", self.rx_packets, after.rx_packets, frames),
-            ("tx_packets", self.tx_packets, after.tx_packets, frames),
-            ("rx_bytes", self.rx_bytes, after.rx_bytes, frames * size),
-            ("tx_bytes", self.tx_bytes, after.tx_bytes, frames * size),
-        ] {
-            ensure!(
-                now.saturating_sub(before) >= least,
-                "{name} grew from {before} to {now}, not by {least}"
-            );
-        }
+    /// Fails unless `after` counts at least `frames` frames of `size` bytes more received, and no more
+    /// errors. Others may use the interface too.
+    pub fn check_received(&self, after: &Self, frames: u64, size: u64) -> Result<()> {
+        grew("rx_packets", self.rx_packets, after.rx_packets, frames)?;
+        grew("rx_bytes", self.rx_bytes, after.rx_bytes, frames * size)?;
+        self.check_errors(after)
+    }
+
+    /// The same for frames that were sent.
+    pub fn check_sent(&self, after: &Self, frames: u64, size: u64) -> Result<()> {
+        grew("tx_packets", self.tx_packets, after.tx_packets, frames)?;
+        grew("tx_bytes", self.tx_bytes, after.tx_bytes, frames * size)?;
+        self.check_errors(after)
+    }
+
+    fn check_errors(&self, after: &Self) -> Result<()> {
         ensure!(
             self.errors == after.errors,
             "errors and drops grew from {} to {}",
@@ -105,6 +107,14 @@ impl Counters {
         );
         Ok(())
     }
+}
+
+fn grew(name: &str, before: u64, now: u64, least: u64) -> Result<()> {
+    ensure!(
+        now.saturating_sub(before) >= least,
+        "{name} grew from {before} to {now}, not by {least}"
+    );
+    Ok(())
 }
 
 fn read(directory: &std::path::Path, name: &str) -> Result<String> {

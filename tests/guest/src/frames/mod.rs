@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ethernet frames to oneself: a device that loops them back must return each of them once, in
-//! order and unchanged.
+//! Ethernet frames to oneself: a device that loops them back, or two that are connected, must return
+//! each of them once, in order and unchanged.
 
 pub mod destination;
 pub mod frame;
@@ -27,6 +27,7 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
         return destination::run(&Interface::open(&name)?, report, seed);
     }
 
+    let to = arguments.optional("--to")?;
     let stream = Stream {
         count: arguments.number("--count", 1000, 1..=u64::MAX)?,
         size: arguments.number("--size", 64, MIN_LENGTH as u64..=MAX_LENGTH as u64)? as usize,
@@ -41,9 +42,11 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     arguments.finish()?;
 
     let interface = Interface::open(&name)?;
-    let before = interface.counters()?;
-    let result = stream.run(&interface);
-    let after = interface.counters()?;
+    let to = to.as_deref().map(Interface::open).transpose()?;
+    let receiver = to.as_ref().unwrap_or(&interface);
+    let before = (interface.counters()?, receiver.counters()?);
+    let result = stream.run(&interface, to.as_ref());
+    let after = (interface.counters()?, receiver.counters()?);
 
     let passed = match &result {
         Ok(time) => {
@@ -63,10 +66,13 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
         result.map(drop),
     );
     if passed {
+        let (count, size) = (stream.count, stream.size as u64);
         report.check(
             "frames/counters",
             before
-                .check_growth(&after, stream.count, stream.size as u64)
+                .0
+                .check_sent(&after.0, count, size)
+                .and_then(|()| before.1.check_received(&after.1, count, size))
                 .context("after as many frames"),
         );
     }

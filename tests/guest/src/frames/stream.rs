@@ -35,18 +35,21 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Sends the frames, and receives each of them once and in order. Returns the time it took.
+    /// Sends the frames, and receives each of them once and in order: by the same interface, or by
+    /// another. Returns the time it took.
     ///
     /// Frames go out in bursts: a new one begins when the last has come back, so that the device
     /// always has the same work and the measurement is the same each time.
-    pub fn run(&self, interface: &Interface) -> Result<Duration> {
+    pub fn run(&self, interface: &Interface, other: Option<&Interface>) -> Result<Duration> {
+        let receiver = other.unwrap_or(interface);
         let format = Format {
-            destination: interface.address,
+            destination: receiver.address,
             source: interface.address,
             // Not only the seed, so that late frames of an earlier run are not taken for ours.
             stream: mix(self.seed ^ u64::from(std::process::id()).rotate_left(40)),
         };
-        let mut socket = interface.socket()?;
+        let mut socket = receiver.socket()?;
+        let mut sender = other.map(|_| interface.socket()).transpose()?;
         let mut outgoing = vec![vec![0; self.size]; self.inflight];
         let mut incoming = vec![vec![0; MAX_LENGTH + 1]; self.inflight];
 
@@ -65,7 +68,7 @@ impl Stream {
                     Verify::Sequence => format.renumber(frame, sequence),
                 }
             }
-            send(&mut socket, &outgoing[..burst])?;
+            send(sender.as_mut().unwrap_or(&mut socket), &outgoing[..burst])?;
             self.receive(&mut socket, &format, &mut incoming, next, burst)?;
             next += burst as u64;
         }
@@ -73,7 +76,7 @@ impl Stream {
 
         // One more, so that nothing that came twice stays unseen behind the last one.
         format.write(&mut outgoing[0], next);
-        send(&mut socket, &outgoing[..1])?;
+        send(sender.as_mut().unwrap_or(&mut socket), &outgoing[..1])?;
         self.receive(&mut socket, &format, &mut incoming, next, 1)?;
 
         ensure!(socket.dropped()?.0 == 0, "the socket dropped frames");

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which numbers a device may give. Like the search for capabilities, this needs no device.
+
+use crate::{
+    capability::{
+        Place,
+        Structures, //
+    },
+    fault::{
+        Fault,
+        Kind, //
+    },
+};
+
+/// The BAR with the states of virtqueues.
+const STATE_BAR: u8 = 4;
+/// Where in it the first state is. Before it are four registers for migration, of eight bytes each.
+const STATE_START: u64 = 0x20;
+/// The distance between two states, of which each has two bytes.
+const STATE_STRIDE: u64 = 4;
+
+/// The largest size of a virtqueue (virtio 1.3, section 2.6).
+const SIZE_MAX: u16 = 1 << 15;
+
+/// Checks the number of virtqueues.
+pub(crate) fn queue_count(count: u16) -> Result<u16, Fault> {
+    match count {
+        0 | u16::MAX => Err(Fault::QueueCount { count }),
+        _ => Ok(count),
+    }
+}
+
+/// Checks the largest size of a virtqueue. [`None`] for one that is unavailable.
+pub(crate) fn queue_size(queue: u16, size: u16) -> Result<Option<u16>, Fault> {
+    match size {
+        0 => Ok(None),
+        1..=SIZE_MAX if size.is_power_of_two() => Ok(Some(size)),
+        _ => Err(Fault::QueueSize { queue, size }),
+    }
+}
+
+/// Checks that there is a virtqueue that can be used.
+pub(crate) fn any_queue(mut sizes: impl Iterator<Item = Option<u16>>) -> Result<(), Fault> {
+    match sizes.any(|size| size.is_some()) {
+        true => Ok(()),
+        false => Err(Fault::NoQueue),
+    }
+}
+
+/// Returns where the states of `count` virtqueues are. `bars` are the sizes of the BARs in bytes.
+///
+/// No structure of virtio's can be there: a device that has one is no function that this driver is
+/// for, and would take a state for something else.
+pub(crate) fn states(count: u16, structures: &Structures, bars: &[u64; 6]) -> Result<Place, Fault> {
+    let bar_len = bars[usize::from(STATE_BAR)];
+    let need = STATE_START + u64::from(count) * STATE_STRIDE;
+
+    if bar_len < need {
+        return Err(Fault::States { bar_len, need });
+    }
+    for (kind, place) in [
+        (Kind::Common, &structures.common),
+        (Kind::Notify, &structures.notify),
+        (Kind::Isr, &structures.isr),
+        (Kind::Device, &structures.device),
+    ] {
+        if place.bar == STATE_BAR && place.range.start < need {
+            return Err(Fault::Overlap { kind, need });
+        }
+    }
+    Ok(Place {
+        bar: STATE_BAR,
+        range: STATE_START..need,
+    })
+}
+
+/// Returns where among the states that of a virtqueue is.
+pub(crate) fn state_offset(queue: u16) -> usize {
+    usize::from(queue) * STATE_STRIDE as usize
+}
+
+/// Returns where in the notification structure, which has `len` bytes, the doorbell of a virtqueue is
+/// (virtio 1.3, section 4.1.4.4).
+pub(crate) fn doorbell(
+    queue: u16,
+    notify_off: u16,
+    multiplier: u32,
+    len: u64,
+) -> Result<u64, Fault> {
+    let offset = u64::from(notify_off) * u64::from(multiplier);
+
+    // Both are of 16 or 32 bits, so nothing overflows. Two bytes are written.
+    if offset % 2 != 0 || offset + 2 > len {
+        return Err(Fault::Doorbell {
+            queue,
+            notify_off,
+            multiplier,
+            len,
+        });
+    }
+    Ok(offset)
+}
+
+/// Returns the size of the area with a virtqueue's doorbell, for userspace. [`None`] where something
+/// else may be in it: it is not all in the notification structure, which has `len` bytes. `page` is
+/// the size of a page.
+pub(crate) fn doorbell_area(offset: u64, multiplier: u32, len: u64, page: u64) -> Option<u64> {
+    let size = match multiplier {
+        // One for all virtqueues.
+        0 => page,
+        multiplier => multiplier.into(),
+    };
+
+    (offset + size <= len).then_some(size)
+}

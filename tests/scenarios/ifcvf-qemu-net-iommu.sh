@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: ifcvf on QEMU's network device behind an IOMMU
+# modules: ours/vdpa ours/virtio_vdpa ours/ifcvf ours/bar_shim stock/virtio_net
+# tools: vdpa guest
+# files: tests/ifcvf.sh tests/ifcvf-qemu-net.sh
+# cpus: 2
+# append: intel_iommu=on
+# qemu: -machine q35 -device intel-iommu,caching-mode=on,device-iotlb=on
+# qemu: -netdev user,id=n0,restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:tests/http-numbers.sh
+# qemu: -device virtio-net-pci,netdev=n0,disable-legacy=on,iommu_platform=on,ats=on,romfile=,addr=5
+
+. /files/ifcvf-qemu-net.sh
+
+group=/sys/bus/pci/devices/0000:00:05.0/iommu_group
+check "the function is behind an IOMMU" grep -q '^DMA' $group/type
+qemu_net vqs-reused-irq config

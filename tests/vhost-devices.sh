@@ -39,3 +39,21 @@ drive_blk() {
 	shift
 	checks vhost-client blk --dev "$device" --count 200 "$@"
 }
+
+# in_time COMMAND...: it does not wait for the process.
+in_time() {
+	timeout 5 "$@"
+}
+
+# gone NAME USE COMMAND...: the command takes the device away from a process that uses it so.
+gone() {
+	local device=$1 use=$2
+	shift 2
+	rm -f /tmp/gone
+	vhost-client gone --dev "$(vhost_of "$device")" --use "$use" --anon --timeout 20 >/tmp/gone &
+	check "$device is in use ($use)" wait_for 20 grep -q READY /tmp/gone
+	check "it is taken away: $*" in_time "$@"
+	check "others are not kept waiting" in_time vdpa dev show
+	wait $!
+	checks cat /tmp/gone
+}

@@ -33,19 +33,22 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --mib N          the size of a large mapping [256]
   states    suspend, resume, reset, restore in another session; two address spaces
       --rounds N       sessions that hand over to each other [20]
+      --hardware       nothing that a card cannot do: one address space, no late start
   stress    threads that disturb a device at work, random calls, programs that are killed
       --rounds N       programs to kill, and sessions of random calls [20]
       --count N        how much work is done while it is disturbed [200]
   gone      hold the device until it is taken away, for which `READY` is printed
       --use WHAT       opened, owned or running [running]
       --timeout S      seconds to wait [30]
+  failures  repeat each call with the first, second, third ... allocation in it failing
+      --only STEP      only this call
   script    print the results of a long sequence of calls, to compare drivers
   bench     measure mapping, opening and one request at a time
       --only WHAT      mappings, updates, sessions or round-trips
       --mib N          the size of what is mapped [64]
       --count N        requests [2000]
 
-How the device is driven (net, blk, states):
+How the device is driven (net, blk, states, failures):
       --packed, --event-idx, --indirect   with these features, which must be offered
       --anon, --memfd, --hugetlb          with memory of this kind [--anon]
       --v1             without backend features, so that messages have their first format
@@ -66,6 +69,7 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "stress" => commands::stress::run(arguments, report),
         commands::stress::CHILD => commands::stress::run_child(arguments),
         "gone" => commands::gone::run(arguments, report),
+        "failures" => commands::failures::run(arguments, report),
         "script" => commands::script::run(arguments, report),
         "bench" => commands::bench::run(arguments, report),
         "blk" => commands::blk::run(arguments, report),

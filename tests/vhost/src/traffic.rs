@@ -3,6 +3,7 @@
 //! Work for a device of either kind, which shows that it works.
 
 use anyhow::{bail, ensure, Result};
+use vhost::VhostBackend;
 use virtio_bindings::virtio_ids::{VIRTIO_ID_BLOCK, VIRTIO_ID_NET};
 
 use crate::blk::{self, verify, Disk};
@@ -25,17 +26,19 @@ pub const MEMORY: usize = if net::MEMORY > blk::MEMORY {
 
 /// The queues of a device at work.
 pub enum Traffic {
-    /// Frames and commands.
-    Net(Net, Control, Mac),
+    /// Frames, and commands where the device has a queue for them.
+    Net(Net, Option<Control>, Mac),
     /// Requests.
     Blk(Disk),
 }
 
-/// The features that traffic with a device needs.
+/// The features that traffic with a device makes use of.
 pub fn features(session: &Session) -> Result<u64> {
+    let offered = session.vdpa.get_features()?;
+
     match session.id()? {
-        VIRTIO_ID_NET => Ok(net::MAC | net::CONTROL),
-        VIRTIO_ID_BLOCK => Ok(blk::FEATURES),
+        VIRTIO_ID_NET => Ok(net::MAC | net::CONTROL & offered),
+        VIRTIO_ID_BLOCK => Ok(blk::FEATURES & offered),
         id => bail!("there is no traffic for devices of kind {id}"),
     }
 }
@@ -48,7 +51,10 @@ impl Traffic {
         Ok(match session.id()? {
             VIRTIO_ID_NET => Self::Net(
                 Net::new(session, memory, &mut room)?,
-                Control::new(session, memory, &mut room)?,
+                match session.features & net::CONTROL {
+                    0 => None,
+                    _ => Some(Control::new(session, memory, &mut room)?),
+                },
                 net::mac(session)?,
             ),
             VIRTIO_ID_BLOCK => Self::Blk(Disk::new(session, memory, &mut room)?),
@@ -70,7 +76,9 @@ impl Traffic {
                 };
 
                 stream.run(device)?;
-                ensure!(control.set_mac(*mac, PATIENCE)?, "a command got no answer");
+                if let Some(control) = control {
+                    ensure!(control.set_mac(*mac, PATIENCE)?, "a command got no answer");
+                }
                 Ok(())
             }
             Self::Blk(disk) => verify::transfer(disk, seed, count, 8, 2 * blk::SECTOR),
@@ -81,7 +89,9 @@ impl Traffic {
     pub fn queues(&mut self) -> Vec<&mut Queue> {
         match self {
             Self::Net(device, control, _) => {
-                vec![&mut device.rx, &mut device.tx, &mut control.queue]
+                let data = [&mut device.rx, &mut device.tx];
+                let control = control.iter_mut().map(|control| &mut control.queue);
+                data.into_iter().chain(control).collect()
             }
             Self::Blk(disk) => vec![&mut disk.queue],
         }

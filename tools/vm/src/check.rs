@@ -27,7 +27,7 @@ pub fn one_by_one(
     let accel = Accel::detect(places)?;
     let mut totals = Totals::default();
     for scenario in scenarios {
-        let outcome = qemu::run(places, scenario, accel, &mut |line| {
+        let outcome = run(places, scenario, accel, &mut |line| {
             if show && line != "end of scenario" {
                 println!("{line}");
             }
@@ -43,14 +43,14 @@ pub fn one_by_one(
     Ok(totals)
 }
 
-/// Runs all scenarios, several at a time; the last line printed is the sum, with `totals` counted in.
+/// Runs all scenarios, several at a time; the last line printed is the sum.
 pub fn in_parallel(
     places: &Places,
     scenarios: Vec<Scenario>,
     jobs: Option<usize>,
-    mut totals: Totals,
 ) -> Result<Totals> {
     let accel = Accel::detect(places)?;
+    let mut totals = Totals::default();
     let jobs = jobs
         .unwrap_or_else(default_jobs)
         .clamp(1, scenarios.len().max(1));
@@ -62,7 +62,7 @@ pub fn in_parallel(
             let waiting = &waiting;
             scope.spawn(move || {
                 while let Some(scenario) = next(waiting) {
-                    let outcome = qemu::run(places, &scenario, accel, &mut |_| ())
+                    let outcome = run(places, &scenario, accel, &mut |_| ())
                         .unwrap_or_else(|error| Outcome::not_run(&error));
                     if sender.send((scenario.name, outcome)).is_err() {
                         break;
@@ -78,6 +78,19 @@ pub fn in_parallel(
     });
     println!("{totals}");
     Ok(totals)
+}
+
+/// Runs a scenario, if it can be run on this kernel.
+fn run(
+    places: &Places,
+    scenario: &Scenario,
+    accel: Accel,
+    show: &mut dyn FnMut(&str),
+) -> Result<Outcome> {
+    match scenario.kernels.refusal(places.debugging()) {
+        Some(why) => Ok(Outcome::skipped(why)),
+        None => qemu::run(places, scenario, accel, show),
+    }
 }
 
 fn next(waiting: &Mutex<VecDeque<Scenario>>) -> Option<Scenario> {

@@ -49,6 +49,8 @@ const REPORTS: &[&str] = &[
     "kmemleak:",
     "DMA-API:",
     "ODEBUG:",
+    "pagealloc: memory corruption",
+    "pagealloc: single bit error",
     "cannot create duplicate filename",
     "kobject_add_internal failed",
     "unregister_netdevice: waiting",
@@ -60,6 +62,12 @@ const REPORTS: &[&str] = &[
 const HARMLESS: &[&str] = &[
     "kmemleak: Kernel memory leak detector",
     "kmemleak: Automatic memory",
+    // The scenario itself tells which, at its end.
+    "new suspected memory leaks",
+    "DMA-API: preallocated",
+    "DMA-API: debugging enabled",
+    // An allocation failed, as it was told to.
+    "(error: -12 parent:",
 ];
 
 /// Lines shown of one report, below its first.
@@ -80,11 +88,28 @@ fn finds_word(line: &str, word: &str) -> bool {
     })
 }
 
+/// What is said of an allocation that failed, with the stack below it.
+const NO_MEMORY: &[&str] = &["vmalloc error", "page allocation failure"];
+/// How many lines there are at most from there to that stack.
+const NEAR: usize = 6;
+
+/// Whether the line only begins the stack of an allocation that failed.
+fn is_about_memory(lines: &[&str], at: usize) -> bool {
+    lines[at].contains("Call Trace:")
+        && lines[at.saturating_sub(NEAR)..at]
+            .iter()
+            .any(|line| NO_MEMORY.iter().any(|text| line.contains(text)))
+}
+
 /// The first report in a console log and the lines that follow it, and how many lines are reports.
-pub fn first_report(log: &str) -> Option<(Vec<&str>, usize)> {
+/// Where allocations fail on purpose, that the kernel says so is none.
+pub fn first_report(log: &str, allocations_fail: bool) -> Option<(Vec<&str>, usize)> {
     let lines: Vec<&str> = log.lines().collect();
-    let first = lines.iter().position(|line| is_report(line))?;
-    let count = lines.iter().filter(|line| is_report(line)).count();
+    let is_report_at =
+        |at: usize| is_report(lines[at]) && !(allocations_fail && is_about_memory(&lines, at));
+    let mut reports = (0..lines.len()).filter(|&at| is_report_at(at));
+    let first = reports.next()?;
+    let count = 1 + reports.count();
     let end = lines.len().min(first + 1 + SHOWN);
     Some((lines[first..end].to_vec(), count))
 }
@@ -116,6 +141,7 @@ mod tests {
     fn ordinary_lines() {
         for line in [
             "[    0.0] Linux version 7.3.4+deb13-amd64",
+            "[    9.1] kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
             "[    0.1] kmemleak: Kernel memory leak detector initialized (mem pool available: 15)",
             "[    0.1] x86/fpu: DEBUG: nothing",
             "[    0.5] Spectre V2 : Mitigation: Retpolines",
@@ -128,10 +154,18 @@ mod tests {
     #[test]
     fn first_and_count() {
         let log = "a\nBUG: x\nRIP\nCall Trace:\nb\n";
-        let (lines, count) = first_report(log).unwrap();
+        let (lines, count) = first_report(log, false).unwrap();
         assert_eq!(lines[0], "BUG: x");
         assert_eq!(lines.len(), 4);
         assert_eq!(count, 2);
-        assert!(first_report("a\nb\n").is_none());
+        assert!(first_report("a\nb\n", false).is_none());
+    }
+
+    #[test]
+    fn failing_allocations() {
+        let log = "insmod: vmalloc error: size 8192\nCPU: 0\nCall Trace:\n f\n";
+        assert!(first_report(log, false).is_some());
+        assert!(first_report(log, true).is_none());
+        assert!(first_report("CPU: 0\nCall Trace:\n", true).is_some());
     }
 }

@@ -14,6 +14,7 @@ mod accel;
 mod check;
 mod console;
 mod initramfs;
+mod model;
 mod modules;
 mod outcome;
 mod qemu;
@@ -30,15 +31,13 @@ use scenario::Scenario;
 
 const USAGE: &str = "\
 usage: vm run [--show] [--keep-going] SCENARIO...   one after the other
-       vm check [-j N] [--add PASSED,FAILED,SKIPPED] SCENARIO...
-                                                    several at a time; the last line counts
+       vm check [-j N] SCENARIO...                  several at a time; the last line counts
 
 A scenario is a path, or the name of one in tests/scenarios.
 
   --show        print what the scenario prints, as it comes, and nothing else
   --keep-going  run the others when one has failed
   -j N          so many at a time [one for each CPU, at most 8]
-  --add P,F,S   results from elsewhere, to be counted in
   --kernel DIR  a kernel as /lib/modules/RELEASE, with vmlinuz in it [$KERNEL_MODULES]
   --build DIR   where modules are found and logs are left [build]
 ";
@@ -52,6 +51,13 @@ pub struct Places {
     /// The directory of what is built: our modules, logs, scratch.
     pub build: PathBuf,
 }
+
+/// How the release of the debugging kernel ends (tests/debug/kernel.config).
+const DEBUGGING: &str = "-debug";
+/// How many times as long a scenario may take there.
+const SLOWNESS: u32 = 5;
+/// What its command line needs besides: free pages have a known content.
+const POISONED: &str = "page_poison=1";
 
 impl Places {
     fn from_arguments(arguments: &mut Arguments) -> Result<Self> {
@@ -74,6 +80,11 @@ impl Places {
             release,
             build,
         })
+    }
+
+    /// Whether that is the debugging kernel, which looks closely and is slow.
+    pub fn debugging(&self) -> bool {
+        self.release.ends_with(DEBUGGING)
     }
 
     /// The kernel image.
@@ -111,19 +122,18 @@ fn command(mut arguments: Arguments) -> Result<Totals> {
         Some("run") => {
             let show = arguments.contains("--show");
             let keep_going = arguments.contains("--keep-going");
-            check::one_by_one(&places, &scenarios(arguments)?, show, keep_going)
+            check::one_by_one(&places, &scenarios(&places, arguments)?, show, keep_going)
         }
         Some("check") => {
             let jobs = arguments.opt_value_from_str("-j")?;
-            let before = arguments.opt_value_from_str("--add")?.unwrap_or_default();
-            check::in_parallel(&places, scenarios(arguments)?, jobs, before)
+            check::in_parallel(&places, scenarios(&places, arguments)?, jobs)
         }
         Some(other) => bail!("unknown command '{other}'\n{USAGE}"),
         None => bail!("no command\n{USAGE}"),
     }
 }
 
-fn scenarios(arguments: Arguments) -> Result<Vec<Scenario>> {
+fn scenarios(places: &Places, arguments: Arguments) -> Result<Vec<Scenario>> {
     let names = arguments.finish();
     if names.is_empty() {
         bail!("no scenario\n{USAGE}");
@@ -140,7 +150,14 @@ fn scenarios(arguments: Arguments) -> Result<Vec<Scenario>> {
             } else {
                 Path::new("tests/scenarios").join(format!("{name}.sh"))
             };
-            Scenario::read(&path)
+            let mut scenario = Scenario::read(&path)?;
+            if places.debugging() {
+                // What it leaves is beside what it leaves on the other kernel.
+                scenario.name += DEBUGGING;
+                scenario.timeout *= SLOWNESS;
+                scenario.append.push(POISONED.to_owned());
+            }
+            Ok(scenario)
         })
         .collect()
 }

@@ -131,7 +131,7 @@ fn built(places: &Places, name: &ModuleName) -> Result<Module> {
         });
     let needs = needs.collect();
 
-    let file = places.scratch(&format!("vm/{}", name.source.name()))?;
+    let file = places.scratch(&format!("vm/{}/{}", name.source.name(), places.release))?;
     let file = file.join(format!("{}.ko", name.name));
     strip(&path, &file)?;
     Ok(Module { file, needs })

@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use crate::accel::Accel;
 use crate::console;
 use crate::initramfs;
+use crate::model::{self, Model};
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 use crate::Places;
@@ -41,6 +42,8 @@ pub struct Logs {
     pub scenario: PathBuf,
     /// What QEMU itself had to say.
     qemu: PathBuf,
+    /// What the model of hardware had to say.
+    model: PathBuf,
 }
 
 impl Logs {
@@ -51,6 +54,7 @@ impl Logs {
             console: directory.join(format!("{name}.console.log")),
             scenario: directory.join(format!("{name}.log")),
             qemu: directory.join(format!("{name}.qemu.log")),
+            model: directory.join(format!("{name}.model.log")),
         };
         for log in [&logs.console, &logs.scenario, &logs.qemu] {
             File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -69,9 +73,18 @@ pub fn run(
     let archive = initramfs::build(places, scenario)?;
     let logs = Logs::new(places, &scenario.name)?;
     let begin = Instant::now();
+    let directory = places.scratch(&format!("vm/{}", scenario.name))?;
     let mut command = command(places, scenario, accel, &archive, &logs);
+    add_devices(&mut command, scenario, &directory);
+    let model = Model::start(scenario, &directory, &logs.model)?;
     let end = run_command(&mut command, &logs, scenario.timeout, show)?;
     let mut outcome = judge(scenario, &logs, &end)?;
+    if let Some(complaint) = model.map(Model::finish).transpose()?.flatten() {
+        outcome.failures.push(format!(
+            "the model: {complaint}, see {}",
+            logs.model.display()
+        ));
+    }
     outcome.took = begin.elapsed();
     outcome.log = Some(logs.scenario);
     Ok(outcome)
@@ -96,10 +109,17 @@ fn command(
     } else {
         command.args(["-accel", accel.argument()]);
     }
+    command.args(["-smp", &scenario.cpus.to_string(), "-m", &scenario.memory]);
     command
-        .args(["-smp", &scenario.cpus.to_string(), "-m", &scenario.memory])
-        .args(&scenario.qemu);
-    command
+}
+
+/// What a scenario has besides. Sockets are in the directory.
+fn add_devices(command: &mut Command, scenario: &Scenario, directory: &Path) {
+    if !scenario.models.is_empty() {
+        command.args(model::arguments(scenario, directory));
+    }
+    let more = scenario.qemu.iter();
+    command.args(more.map(|word| model::in_directory(word, directory)));
 }
 
 /// A machine that boots an archive, without accelerator and memory.
@@ -201,7 +221,7 @@ fn judge(scenario: &Scenario, logs: &Logs, end: &End) -> Result<Outcome> {
     let log = fs::read_to_string(&logs.scenario)?;
     let (mut outcome, ended) = Outcome::from_log(&log);
 
-    if let Some((lines, count)) = console::first_report(&console) {
+    if let Some((lines, count)) = console::first_report(&console, scenario.allocations_fail) {
         outcome.failures.push(format!(
             "the kernel has nothing to report: {count} lines in {}\n{}",
             logs.console.display(),

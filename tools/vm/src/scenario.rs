@@ -20,11 +20,17 @@
 //! | `append` | words for the kernel's command line | none |
 //! | `qemu` | more arguments for QEMU | none |
 //! | `icount` | `yes`: one CPU, one instruction takes one nanosecond | no |
+//! | `model` | a modelled IFC virtual function with these settings, see `ifcvf-model --help` | none |
+//! | `iommu` | `intel`: an IOMMU; needs a model | none |
+//! | `allocations` | `fail`: the kernel may say so | it may not |
+//! | `debugging` | `only`: for the debugging kernel; `no, because …`: not for that | for all kernels |
 //!
-//! `modules`, `tools`, `files`, `append` and `qemu` may be given on several lines.
+//! `modules`, `tools`, `files`, `append`, `qemu` and `model` may be given on several lines. In `qemu`
+//! and `model`, `{dir}` stands for a directory in which sockets can be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{bail, ensure, Context, Result};
@@ -57,6 +63,48 @@ pub struct Scenario {
     pub qemu: Vec<String>,
     /// Whether time is counted in instructions.
     pub icount: bool,
+    /// Settings of each modelled device.
+    pub models: Vec<String>,
+    /// Whether there is an IOMMU.
+    pub iommu: bool,
+    /// Whether allocations fail, of which the kernel may speak.
+    pub allocations_fail: bool,
+    /// For which kernels it is.
+    pub kernels: Kernels,
+}
+
+/// Kernels that a scenario can be run on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kernels {
+    /// All.
+    All,
+    /// The debugging kernel.
+    Debugging,
+    /// All but that, and why.
+    NotDebugging(String),
+}
+
+impl Kernels {
+    /// Why a scenario cannot be run on a kernel, if so.
+    pub fn refusal(&self, debugging: bool) -> Option<&str> {
+        match self {
+            Kernels::Debugging if !debugging => Some("it is for the debugging kernel"),
+            Kernels::NotDebugging(why) if debugging => Some(why),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for Kernels {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once(", ") {
+            None if text == "only" => Ok(Kernels::Debugging),
+            Some(("no", why)) => Ok(Kernels::NotDebugging(why.to_owned())),
+            _ => bail!("'{text}' is neither 'only' nor 'no, ' and why not"),
+        }
+    }
 }
 
 impl Scenario {
@@ -67,7 +115,7 @@ impl Scenario {
         Self::parse(path, &text).with_context(|| path.display().to_string())
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self> {
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
         let name = path
             .file_stem()
             .context("no name")?
@@ -86,6 +134,10 @@ impl Scenario {
             append: Vec::new(),
             qemu: Vec::new(),
             icount: false,
+            models: Vec::new(),
+            iommu: false,
+            allocations_fail: false,
+            kernels: Kernels::All,
         };
         for line in text.lines().take_while(|line| line.starts_with('#')) {
             if let Some((key, value)) = header(line) {
@@ -97,6 +149,10 @@ impl Scenario {
         ensure!(
             !scenario.icount || scenario.cpus <= 1,
             "with icount there is one CPU"
+        );
+        ensure!(
+            !scenario.iommu || !scenario.models.is_empty(),
+            "an IOMMU is of use to models only"
         );
         if scenario.cpus == 0 {
             scenario.cpus = if scenario.icount { 1 } else { 2 };
@@ -127,9 +183,20 @@ impl Scenario {
                     _ => bail!("'{value}' is neither yes nor no"),
                 }
             }
+            "model" => self.models.push(value.to_owned()),
+            "iommu" => match value {
+                "intel" => self.iommu = true,
+                _ => bail!("'{value}' is no IOMMU that is known; intel is"),
+            },
+            "allocations" => match value {
+                "fail" => self.allocations_fail = true,
+                _ => bail!("allocations can 'fail', not '{value}'"),
+            },
+            "debugging" => self.kernels = value.parse()?,
             _ => bail!(
                 "no such key '{key}'; there are title, modules, tools, files, cpus, memory, \
-                 timeout, append, qemu and icount"
+                 timeout, append, qemu, icount, model, iommu, allocations and \
+                 debugging"
             ),
         }
         Ok(())
@@ -138,7 +205,11 @@ impl Scenario {
 
 /// Splits `# key: value`; other comments are for people.
 fn header(line: &str) -> Option<(&str, &str)> {
-    let (key, value) = line.strip_prefix("# ")?.split_once(": ")?;
+    // A key may have nothing after it.
+    let (key, value) = line.strip_prefix("# ")?.split_once(':')?;
+    if !value.is_empty() && !value.starts_with(' ') {
+        return None;
+    }
     let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase());
     is_key.then(|| (key, value.trim()))
 }
@@ -186,10 +257,29 @@ mod tests {
             "# cpus: two",
             "# icount: maybe",
             "# icount: yes\n# cpus: 2",
+            "# iommu: intel",
+            "# iommu: amd\n# model:",
+            "# allocations: succeed",
+            "# debugging: yes",
+            "# debugging: no",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(parse("# icount: yes").unwrap().cpus, 1);
+    }
+
+    #[test]
+    fn kernels() {
+        let refusal = |text: &str, debugging| {
+            let scenario = parse(text).unwrap();
+            scenario.kernels.refusal(debugging).map(str::to_owned)
+        };
+        assert_eq!(refusal("# cpus: 1", true), None);
+        assert_eq!(refusal("# debugging: only", true), None);
+        assert!(refusal("# debugging: only", false).is_some());
+        let slow = "# debugging: no, it is slow";
+        assert_eq!(refusal(slow, true).as_deref(), Some("it is slow"));
+        assert_eq!(refusal(slow, false), None);
     }
 
     #[test]

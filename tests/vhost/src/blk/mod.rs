@@ -17,10 +17,12 @@ use crate::queue::Queue;
 use crate::ring::Segment;
 use crate::session::Session;
 
-/// What the simulators offer and the requests here need.
-pub const FEATURES: u64 = (1 << VIRTIO_BLK_F_SIZE_MAX)
-    | (1 << VIRTIO_BLK_F_SEG_MAX)
-    | (1 << VIRTIO_BLK_F_FLUSH)
+/// What reading, writing and flushing need.
+pub const BASIC: u64 = (1 << VIRTIO_BLK_F_SEG_MAX) | (1 << VIRTIO_BLK_F_FLUSH);
+
+/// What the simulators offer and all requests here need.
+pub const FEATURES: u64 = BASIC
+    | (1 << VIRTIO_BLK_F_SIZE_MAX)
     | (1 << VIRTIO_BLK_F_DISCARD)
     | (1 << VIRTIO_BLK_F_WRITE_ZEROES);
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What things cost. One line for each, for those who compare drivers.
+//! What things cost. One line for each, for those who compare drivers: `bench: WHAT | VALUE | UNIT`.
+//!
+//! Time is taken in nanoseconds, which are instructions on a machine that runs one in each.
 
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +52,10 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+fn print(what: &str, value: impl Display, unit: &str) {
+    println!("bench: {what} | {value} | {unit}");
+}
+
 /// Memory of a kind whose pages are there. No two small ones are neighbours in physical memory too:
 /// otherwise what the kernel happens to have left would decide what is measured.
 fn memory(pages: &str, len: usize) -> Result<Area> {
@@ -58,8 +65,8 @@ fn memory(pages: &str, len: usize) -> Result<Area> {
             area.advise(Advice::Small)?;
             Ok(area)
         }),
-        "file" => scattered(len, |len| Kind::File.area(len)),
-        "transparent-huge" => {
+        "shared small" => scattered(len, |len| Kind::File.area(len)),
+        "transparent huge" => {
             let area = Area::anonymous(len)?;
             area.advise(Advice::Huge)?;
             area.touch()?;
@@ -95,11 +102,11 @@ fn in_batch(device: &Device, message: &Message) -> io::Result<()> {
 fn mappings(path: &str, mib: usize) -> Result<()> {
     let len = (mib << 20).next_multiple_of(HUGE_PAGE);
 
-    for pages in ["small", "transparent-huge", "file", "huge-file"] {
+    for pages in ["small", "transparent huge", "shared small", "hugetlbfs"] {
         let area = match memory(pages, len) {
             Ok(area) => area,
             Err(error) => {
-                println!("bench what=map pages={pages} skipped: {error:#}");
+                println!("# no memory in {pages} pages: {error:#}");
                 continue;
             }
         };
@@ -112,7 +119,7 @@ fn mappings(path: &str, mib: usize) -> Result<()> {
         let start = Instant::now();
         if let Err(error) = in_batch(&session.device, &update) {
             let name = errno_name(errno(&error));
-            println!("bench what=map pages={pages} mib={mib} failed={name}");
+            print(&format!("map 1 GiB, {pages} pages"), &name, "instructions");
             continue;
         }
         let mapped = start.elapsed();
@@ -122,7 +129,11 @@ fn mappings(path: &str, mib: usize) -> Result<()> {
 
         for (what, time) in [("map", mapped), ("unmap", unmapped)] {
             let per_gib = time.as_nanos() * 1024 / (len >> 20) as u128;
-            println!("bench what={what} pages={pages} mib={mib} ns_per_gib={per_gib}");
+            print(
+                &format!("{what} 1 GiB, {pages} pages"),
+                per_gib,
+                "instructions",
+            );
         }
     }
     Ok(())
@@ -130,13 +141,14 @@ fn mappings(path: &str, mib: usize) -> Result<()> {
 
 /// Many small ones in one batch.
 fn updates(path: &str, count: usize) -> Result<()> {
-    let area = memory("file", count * PAGE)?;
+    let area = memory("shared small", count * PAGE)?;
     let session = Session::open(path)?;
     let device = &session.device;
     let page = |number: usize| (number * PAGE) as u64;
-    let print = |what, time: Duration| {
-        let each = time.as_nanos() / count as u128;
-        println!("bench what={what} count={count} ns_each={each}");
+    let print_each = |what, time: Duration| {
+        let what = format!("{what} of a batch of {count}");
+
+        print(&what, time.as_nanos() / count as u128, "instructions");
     };
     device.set_backend_features(device.backend_features()? & backend::ALL)?;
 
@@ -149,18 +161,23 @@ fn updates(path: &str, count: usize) -> Result<()> {
 
         if let Err(error) = device.send(&update) {
             let name = errno_name(errno(&error));
-            println!("bench what=updates count={count} failed={name} at={number}");
+            print(
+                &format!("one update of a batch of {count}"),
+                &name,
+                "instructions",
+            );
+            println!("# at number {number}");
             return Ok(());
         }
     }
     device.send(&Message::new(0, kind::BATCH_END))?;
-    print("updates", start.elapsed());
+    print_each("one update", start.elapsed());
 
     let start = Instant::now();
     device.send(&Message::new(0, kind::BATCH_BEGIN))?;
     device.send(&Message::invalidate(0, IOVA, 2 * page(count)))?;
     device.send(&Message::new(0, kind::BATCH_END))?;
-    print("invalidate", start.elapsed());
+    print_each("taking back one", start.elapsed());
     Ok(())
 }
 
@@ -171,7 +188,7 @@ fn sessions(path: &str) -> Result<()> {
     let mut closed = Duration::ZERO;
 
     // Its pages are there, so that only the driver's part of mapping them is counted.
-    let area = Arc::new(memory("file", MEMORY)?);
+    let area = Arc::new(memory("shared small", MEMORY)?);
     let memory = Memory::of(area, traffic::IOVA);
 
     for _ in 0..COUNT {
@@ -188,9 +205,10 @@ fn sessions(path: &str) -> Result<()> {
         closed += start.elapsed();
         drop(traffic);
     }
-    for (what, time) in [("open-to-ready", opened), ("close", closed)] {
-        println!("bench what={what} ns_each={}", (time / COUNT).as_nanos());
-    }
+    // Together: what the one does not prepare the other need not undo.
+    let each = (opened + closed) / COUNT;
+    print("open, DRIVER_OK, close", each.as_nanos(), "instructions");
+    println!("# of these {} until DRIVER_OK", (opened / COUNT).as_nanos());
     Ok(())
 }
 
@@ -221,6 +239,6 @@ fn round_trips(path: &str, count: usize) -> Result<()> {
         }
     }
     let each = start.elapsed().as_nanos() / count as u128;
-    println!("bench what=round-trip count={count} ns_each={each}");
+    print("kick, used, call", each, "instructions");
     Ok(())
 }

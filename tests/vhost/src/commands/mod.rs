@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod blk;
+pub mod failures;
 pub mod gone;
 pub mod ioctls;
 pub mod maps;

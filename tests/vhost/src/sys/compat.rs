@@ -4,11 +4,17 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::Path;
 
 use super::{Mailbox, Place, Request};
 
 /// `__NR_ioctl` of `asm/unistd_32.h`.
 const NR_IOCTL: u32 = 54;
+
+/// Whether the kernel has the entry for 32-bit programs; one with this setting has.
+pub fn has_32_bit_entry() -> bool {
+    Path::new("/proc/sys/abi/vsyscall32").exists()
+}
 
 /// Makes an ioctl by the 32-bit entry of the kernel, which must have one.
 ///

@@ -12,7 +12,7 @@ mod ioctl;
 mod mailbox;
 
 pub use area::{Advice, Area, PAGE};
-pub use compat::ioctl32;
+pub use compat::{has_32_bit_entry, ioctl32};
 pub use doorbell::map as map_doorbell;
 pub use ioctl::{ioctl, Argument, Request};
 pub use mailbox::{Mailbox, Place};

@@ -12,6 +12,7 @@
 #   checks COMMAND...                     a program that itself prints `ok ...` and `not ok ...`
 #   ok "what"; fail "what" [why]          a check made by hand
 #   wait_for SECONDS COMMAND...           until the command succeeds
+#   debugging                             whether this is the debugging kernel, which is slow
 #   note "..."                            a remark
 #   skip "why"                            ends the scenario: it cannot be run here
 #
@@ -93,6 +94,10 @@ checks() {
 	fi
 }
 
+debugging() {
+	[ -e /sys/kernel/debug/kmemleak ]
+}
+
 wait_for() {
 	local until=$(($(date +%s) + $1))
 	shift
@@ -142,8 +147,25 @@ unload() {
 	done
 }
 
+# A debugging kernel finds memory that nothing points to, once it is five seconds old.
+no_leaks() {
+	local found=/sys/kernel/debug/kmemleak
+	debugging || return 0
+	sleep 5
+	# What has changed since the first time is only suspected the second time.
+	echo scan >$found
+	echo scan >$found
+	cat $found >/tmp/.leaks
+	if [ -s /tmp/.leaks ]; then
+		fail "no memory is lost" "$(head -n 100 /tmp/.leaks)"
+	else
+		ok "no memory is lost"
+	fi
+}
+
 finish() {
 	if [ -z "$skipped" ]; then
+		no_leaks
 		[ $((passed + failed)) != 0 ] || fail "the scenario made no check"
 		[ -n "$complete" ] || [ $failed != 0 ] || fail "the scenario stopped half way"
 	fi

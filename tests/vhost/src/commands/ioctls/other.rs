@@ -43,7 +43,11 @@ pub fn run(path: &str, facts: &Facts, report: &mut Report) {
     for (name, result) in doorbells(path, facts) {
         report.check(format_args!("ioctls/mmap/{name}"), result);
     }
-    report.check("ioctls/32-bit", compat(path, facts));
+    if sys::has_32_bit_entry() {
+        report.check("ioctls/32-bit", compat(path, facts));
+    } else {
+        report.note("this kernel has no entry for 32-bit programs");
+    }
 }
 
 fn second_opener(path: &str) -> Result<()> {

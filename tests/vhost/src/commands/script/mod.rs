@@ -276,11 +276,13 @@ fn traffic(path: &str, script: &mut Script) -> Result<()> {
                 });
                 script.line(format_args!("frame {number}"), text);
             }
-            for last in 0..4 {
-                let done = control.set_mac([0x52, 0x54, 0x11, 1, 2, last], PATIENCE)?;
-                script.line(format_args!("command {last}"), done);
+            if let Some(control) = control {
+                for last in 0..4 {
+                    let done = control.set_mac([0x52, 0x54, 0x11, 1, 2, last], PATIENCE)?;
+                    script.line(format_args!("command {last}"), done);
+                }
+                control.set_mac(*mac, PATIENCE)?;
             }
-            control.set_mac(*mac, PATIENCE)?;
         }
         Traffic::Blk(disk) => {
             for kind in 0..32 {

@@ -20,18 +20,21 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let manner = Manner::take(arguments)?;
     let rounds = arguments.number("--rounds", 20, 1..=10_000)?;
     let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
+    let hardware = arguments.flag("--hardware");
     arguments.finish()?;
 
     let net = Session::open(&manner.path)?.id()? == VIRTIO_ID_NET;
 
-    stop::run(&manner, report);
+    stop::run(&manner, hardware, report);
     if net {
         report.check(
             format_args!("states/restore/{rounds}-times"),
             restore::frames(&manner, rounds, seed),
         );
         report.check("states/restore/index-wraps", restore::wraps(&manner, seed));
-        spaces::run(&manner, report);
+        if !hardware {
+            spaces::run(&manner, report);
+        }
     } else {
         report.check(
             format_args!("states/restore/{rounds}-times"),

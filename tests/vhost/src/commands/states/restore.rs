@@ -106,7 +106,7 @@ pub fn frames(manner: &Manner, rounds: u64, seed: u64) -> Result<()> {
 pub fn requests(manner: &Manner, rounds: u64, seed: u64) -> Result<()> {
     const PLACES: u64 = 8;
     let mut random = Random::new(seed);
-    let mut session = manner.open(blk::FEATURES)?;
+    let mut session = manner.open(blk::BASIC)?;
     let memory = manner.share(&session, blk::MEMORY)?;
     let mut disk = Disk::new(&session, &memory, &mut memory.room())?;
     let mut last = [None; PLACES as usize];
@@ -139,7 +139,7 @@ pub fn requests(manner: &Manner, rounds: u64, seed: u64) -> Result<()> {
         }
 
         let bases = stop(&session, &[0])?;
-        session = reopen(manner, session, &memory, blk::FEATURES)?;
+        session = reopen(manner, session, &memory, blk::BASIC)?;
         session
             .restore_queue(&mut disk.queue, bases[0])
             .with_context(|| format!("round {round}: {bases:?}"))?;

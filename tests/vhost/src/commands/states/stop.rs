@@ -35,9 +35,15 @@ const QUIET: Duration = Duration::from_millis(100);
 /// How many things it is asked to do meanwhile.
 const COUNT: u64 = 24;
 
-/// Makes all checks.
-pub fn run(manner: &Manner, report: &mut Report) {
+/// Of these, the ones for what only devices in software can do.
+const SOFTWARE: [&str; 2] = ["enabled-when-ready", "kicked-before-ready"];
+
+/// Makes all checks that are for such a device.
+pub fn run(manner: &Manner, hardware: bool, report: &mut Report) {
     for (name, check) in CHECKS {
+        if hardware && SOFTWARE.contains(&name) {
+            continue;
+        }
         report.check(format_args!("states/{name}"), check(manner));
     }
 }

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# What scenarios do with modelled virtual functions (header lines `model`). Included with
+# `. /files/model.sh`.
+
+# The model's console. Without this the terminal would answer itself.
+stty -F /dev/ttyS2 raw -echo
+exec 9<>/dev/ttyS2
+
+# model NUMBER COMMAND...: prints what the model answers; fails if it refuses. All of the answer is
+# read first: who gets it may stop reading.
+model() {
+	local line
+	echo "$*" >&9
+	: >/tmp/.model
+	while read -r line <&9; do
+		case $line in
+		ok)
+			cat /tmp/.model
+			return 0
+			;;
+		error:*)
+			echo "$line" >&2
+			return 1
+			;;
+		*) echo "$line" >>/tmp/.model ;;
+		esac
+	done
+	echo "the model has gone" >&2
+	return 1
+}
+
+# counter NUMBER NAME: a value of the model's report.
+counter() {
+	model "$1" report | sed -n "s/^$2 //p"
+}
+
+# stream_by_each INTERFACE: traffic from each processor in turn, each of which has a queue pair where
+# there are as many. Frames of one keep their order.
+stream_by_each() {
+	local cpu
+	for cpu in $(seq 0 $(($(nproc) - 1))); do
+		checks taskset -c "$cpu" guest frames --if "$1" --count 500 --size 1514 --inflight 32
+	done
+}
+
+# function_of NUMBER: the PCI function of that device.
+function_of() {
+	printf '0000:00:%02x.0\n' $((8 + $1))
+}

@@ -2,8 +2,10 @@
 # shellcheck shell=busybox
 #
 # title: QEMU on our block simulator: its guest keeps a file system there
+# debugging: no, an emulator in an emulator takes too long there
 # modules: ours/vdpa ours/vhost_vdpa ours/virtio_vdpa ours/vdpa_sim_blk
 # modules: stock/vhost_iotlb stock/virtio_blk stock/ext4
+# modules: stock/kvm_amd
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/traffic.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/blk.sh
 # files: build/inner-kernel/vmlinux /usr/share/seabios/bios-256k.bin
@@ -17,6 +19,7 @@
 load stock/vhost_iotlb
 load stock/virtio_blk
 load stock/ext4
+inner_kvm
 inner_archive blk
 guest counts >/tmp/before
 load ours/vdpa

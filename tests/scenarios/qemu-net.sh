@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: QEMU on our network simulator: its guest's frames come back, also by shadow virtqueues
+# debugging: no, an emulator in an emulator takes too long there
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net stock/vhost_iotlb
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/traffic.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/net.sh

@@ -2,7 +2,9 @@
 # shellcheck shell=busybox
 #
 # title: deletion of devices that QEMU's guest is using
+# debugging: no, an emulator in an emulator takes too long there
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk stock/vhost_iotlb
+# modules: stock/kvm_amd
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/traffic.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/busy.sh
 # files: build/inner-kernel/vmlinux /usr/share/seabios/bios-256k.bin
@@ -26,22 +28,12 @@ has_ended() {
 	! kill -0 "$1"
 }
 
-# slowly SECONDS COMMAND...: until it succeeds. To ask more often would take time from QEMU.
-slowly() {
-	local left=$1
-	shift
-	until "$@"; do
-		[ "$left" -gt 0 ] || return 1
-		left=$((left - 1))
-		sleep 1
-	done
-}
-
 is_busy() {
 	grep -q "busy from now on" /tmp/inner.console
 }
 
 load stock/vhost_iotlb
+inner_kvm
 inner_archive busy
 guest counts >/tmp/before
 load ours/vdpa

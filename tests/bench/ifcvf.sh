@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: instructions per frame of QEMU's network device, with virtio_pci, with ifcvf in C and with ours
+# modules: stock/vdpa stock/virtio_vdpa c/ifcvf ours/ifcvf ours/bar_shim stock/virtio_net
+# tools: vdpa guest
+# files: tests/ifcvf.sh tests/results.sh
+# icount: yes
+# cpus: 1
+# timeout: 900
+# qemu: -netdev hubport,id=n0,hubid=0 -netdev hubport,id=n1,hubid=0
+# qemu: -device virtio-net-pci,netdev=n0,disable-legacy=on,iommu_platform=on,romfile=,addr=5,tx=timer,x-txtimer=10000
+# qemu: -device virtio-net-pci,netdev=n1,disable-legacy=on,iommu_platform=on,romfile=,addr=6,tx=timer,x-txtimer=10000
+
+# Two devices that are connected. What drives the first is measured, the other is as it always was. The
+# devices wait for a time that is counted in instructions before they send, not for a thread of QEMU's:
+# that would come at any time.
+. /files/ifcvf.sh
+. /files/results.sh
+
+other() {
+	ls /sys/bus/pci/devices/0000:00:06.0/virtio*/net
+}
+
+# frames WHO VERB FROM TO
+frames() {
+	local who=$1 verb=$2 from=$3 to=$4 size inflight
+	for run in "64 1" "64 32" "1514 32"; do
+		size=${run% *} inflight=${run#* }
+		result "$who" "VF $verb, $size bytes, $inflight in flight" "$(guest frames --bench \
+			--if "$from" --to "$to" --count 4000 --size "$size" --inflight "$inflight" |
+			value ns_per_frame)" "instructions per frame"
+	done
+}
+
+measure() {
+	ip link set "$(interface)" up
+	sleep 1
+	frames "$1" transmits "$(interface)" "$(other)"
+	frames "$1" receives "$(other)" "$(interface)"
+	ip link set "$(interface)" down
+}
+
+with_ifcvf() {
+	disguise
+	load "$1/ifcvf"
+	add_vf vf0
+	measure "$1"
+	unload ifcvf
+	undisguise
+}
+
+load stock/virtio_net
+load stock/vdpa
+load stock/virtio_vdpa
+ip link set "$(other)" up
+for _ in 1 2 3; do
+	measure direct
+	with_ifcvf c
+	with_ifcvf ours
+done
+ok "measured"

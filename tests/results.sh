@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# What benchmarks print. Included by them with `. /files/results.sh`.
+
+# result WHO WHAT VALUE UNIT: a line for tools/bench. WHO is c, ours or direct (no vDPA at all).
+result() {
+	echo "bench: $1 | $2 | $3 | $4"
+}
+
+# value KEY: what a program has measured, or why it could not.
+value() {
+	sed -n "s/.* \($1\|failed\)=\([^ ]*\).*/\2/p"
+}
+
+# The size of loaded modules in bytes: text and data.
+loaded_size() {
+	local name total=0
+	for name; do
+		total=$((total + $(sed -n "s/^$name \([0-9]*\) .*/\1/p" /proc/modules)))
+	done
+	echo $total
+}
+
+# Instructions since the start of the machine. Under icount a nanosecond is an instruction.
+now() {
+	sed -n 's/^now at \([0-9]*\) nsecs$/\1/p' /proc/timer_list
+}
+
+# Memory of the kernel that is in use, in kB: the kinds that devices take.
+used_memory() {
+	echo 3 >/proc/sys/vm/drop_caches
+	sleep 1
+	awk '/^(Slab|KernelStack|Percpu|VmallocUsed|PageTables):/ { sum += $2 } END { print sum }' \
+		/proc/meminfo
+}

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use anyhow::{bail, ensure, Context, Result};
 
 use results::Results;
+use serde_json::json;
 
 fn run(arguments: &[String]) -> Result<()> {
     let [directory, logs @ ..] = arguments else {
@@ -37,7 +38,10 @@ fn run(arguments: &[String]) -> Result<()> {
 
     let directory = Path::new(directory);
     let json = directory.join("bench.json");
-    let text = serde_json::to_string_pretty(&rows)? + "\n";
+    let text = serde_json::to_string_pretty(&json!({
+        "SPDX-License-Identifier": "GPL-2.0",
+        "rows": rows,
+    }))? + "\n";
     fs::write(&json, text).with_context(|| format!("cannot write {}", json.display()))?;
     plot::write(&directory.join("bench.svg"), &rows)?;
     print!("{}", table::markdown(&rows));

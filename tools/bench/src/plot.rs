@@ -2,6 +2,7 @@
 
 //! The plot: a bar for each row, as long as the Rust modules' part of what the C modules take.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -31,14 +32,17 @@ pub fn write(path: &Path, rows: &[Row]) -> Result<()> {
         .filter_map(|row| Some((row.what.as_str(), row.ratio()?)))
         .collect();
 
-    draw(path, &bars)
-        .map_err(|error| anyhow::anyhow!("{error}"))
-        .with_context(|| format!("cannot write {}", path.display()))
+    let mut picture = String::from("<!-- SPDX-License-Identifier: GPL-2.0 -->\n");
+
+    draw(&mut picture, &bars).map_err(|error| anyhow::anyhow!("{error}"))?;
+    fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn draw(path: &Path, bars: &[(&str, f64)]) -> Result<(), Box<dyn std::error::Error>> {
+fn draw(picture: &mut String, bars: &[(&str, f64)]) -> Result<(), Box<dyn std::error::Error>> {
     let count = u32::try_from(bars.len())?;
-    let root = SVGBackend::new(path, (WIDTH, FRAME + count * HEIGHT)).into_drawing_area();
+    let mut drawn = String::new();
+    let size = (WIDTH, FRAME + count * HEIGHT);
+    let root = SVGBackend::with_string(&mut drawn, size).into_drawing_area();
     let title = "instructions, as a part of what the C modules take";
 
     root.fill(&WHITE)?;
@@ -75,5 +79,8 @@ fn draw(path: &Path, bars: &[(&str, f64)]) -> Result<(), Box<dyn std::error::Err
     let whole = vec![(1.0, 0.0), (1.0, f64::from(count))];
     chart.draw_series([PathElement::new(whole, BLACK)])?;
     root.present()?;
+    drop(chart);
+    drop(root);
+    picture.push_str(&drawn);
     Ok(())
 }

@@ -8,6 +8,7 @@
 pub mod driver;
 pub mod fixture;
 pub mod ram;
+pub mod vectors;
 
 /// Bytes that differ from place to place, so that a byte that is lost, repeated or swapped shows.
 pub fn pattern(seed: u64, len: usize) -> Vec<u8> {

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `ifcvf`: numbers in the registers of a device.
+
+use kernel::prelude::*;
+
+#[kunit_tests(vdpa_ifcvf_numbers)]
+mod tests {
+    use crate::{
+        capabilities::{
+            good,
+            BARS, //
+        },
+        capability::Place,
+        fault::{
+            Fault,
+            Kind, //
+        },
+        limits::{
+            any_queue,
+            doorbell,
+            doorbell_area,
+            queue_count,
+            queue_size,
+            state_offset,
+            states, //
+        }, //
+    };
+
+    #[test]
+    fn numbers_of_virtqueues() {
+        for count in 0..=u16::MAX {
+            assert_eq!(queue_count(count).is_ok(), count != 0 && count != u16::MAX);
+        }
+    }
+
+    #[test]
+    fn sizes_of_virtqueues() {
+        assert!(queue_size(0, 0) == Ok(None));
+        for size in 1..=u16::MAX {
+            let good = size.is_power_of_two();
+            assert_eq!(queue_size(3, size).is_ok(), good);
+            assert!(!good || queue_size(3, size) == Ok(Some(size)));
+        }
+        assert!(any_queue([None, Some(1)].into_iter()).is_ok());
+        assert!(any_queue([None, None].into_iter()) == Err(Fault::NoQueue));
+    }
+
+    #[test]
+    fn states_are_in_their_bar() {
+        for (count, need) in [(1, 0x24u64), (2, 0x28), (1024, 0x1020), (65534, 0x40018)] {
+            let mut bars = BARS;
+
+            bars[4] = need;
+            let range = 0x20..need;
+            assert!(states(count, &good(), &bars) == Ok(Place { bar: 4, range }));
+            assert!(state_offset(count - 1) as u64 + 2 <= need - 0x20);
+            for bar_len in [0, need - 1] {
+                bars[4] = bar_len;
+                assert!(states(count, &good(), &bars) == Err(Fault::States { bar_len, need }));
+            }
+        }
+    }
+
+    #[test]
+    fn states_are_not_where_something_else_is() {
+        let mut found = good();
+
+        found.isr = Place {
+            bar: 4,
+            range: 0x24..0x25,
+        };
+        assert!(states(1, &found, &BARS).is_ok());
+        let kind = Kind::Isr;
+        assert!(states(2, &found, &BARS) == Err(Fault::Overlap { kind, need: 0x28 }));
+    }
+
+    #[test]
+    fn doorbells_are_in_their_structure() {
+        for (notify_off, multiplier, len, expected) in [
+            (0, 0, 2, Some(0)),
+            (3, 4, 14, Some(12)),
+            (0xffff, 0xffff_fffe, u64::MAX, Some(0xffff * 0xffff_fffe)),
+            (0, 0, 1, None),
+            (3, 4, 13, None),
+            (1, 3, 100, None),
+            (0xffff, u32::MAX, 0x1000, None),
+            (0xffff, 0x1_0001, 0x1000, None),
+        ] {
+            assert!(doorbell(5, notify_off, multiplier, len).ok() == expected);
+        }
+    }
+
+    #[test]
+    fn doorbells_of_userspace_have_nothing_beside_them() {
+        assert_eq!(doorbell_area(0x1000, 0x1000, 0x2000, 4096), Some(4096));
+        assert_eq!(doorbell_area(0x1000, 0x1000, 0x1fff, 4096), None);
+        assert_eq!(doorbell_area(0, 0, 4096, 4096), Some(4096));
+        assert_eq!(doorbell_area(0, 0, 4095, 4096), None);
+    }
+}

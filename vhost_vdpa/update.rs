@@ -268,7 +268,11 @@ impl<'a> Job<'a> {
             };
 
             let ret = ret.or_else(|e| undo(space, e));
-            let told = if self.wait { Ok(()) } else { space.end_batch(dev) };
+            let told = if self.wait {
+                Ok(())
+            } else {
+                space.end_batch(dev)
+            };
 
             ret.and_then(|()| told.or_else(|e| undo(space, e)))
         })

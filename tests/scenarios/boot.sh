@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: the stock kernel boots, its bus loads and is seen by iproute2
+# debugging: no, it is about the distribution's kernel
 # modules: stock/vdpa
 # tools: vdpa
 

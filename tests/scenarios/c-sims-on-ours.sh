@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: the C simulators on our bus and transport
+# debugging: no, the modules in C are what it is about
 # modules: ours/vdpa ours/virtio_vdpa c/vdpa_sim_net c/vdpa_sim_blk
 # modules: stock/virtio_net stock/virtio_blk stock/ext4
 # tools: vdpa mkfs.ext4 guest

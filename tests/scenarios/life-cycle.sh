@@ -63,6 +63,9 @@ delete_busy() {
 	done
 }
 
+times=200
+! debugging || times=40
+
 load stock/vhost_iotlb
 load stock/virtio_net
 load stock/virtio_blk
@@ -76,7 +79,7 @@ guest counts >/tmp/before
 check "unloaded in every order" unload_orders "without devices"
 check "unloaded in every order, with devices in use" unload_orders "with devices"
 load_all
-check "deleted 200 times during traffic" delete_busy 200
+check "deleted $times times during traffic" delete_busy $times
 check "no device is left" eval "! vdpa dev show | grep -q ."
 nothing_left vdpa_sim_net vdpa_sim_blk virtio_vdpa vdpa
 checks guest counts --compare /tmp/before --slack-kb 8192

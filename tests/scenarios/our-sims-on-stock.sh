@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: our simulators and transport on the stock bus
+# debugging: no, the modules in C are what it is about
 # modules: stock/vdpa ours/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # modules: stock/virtio_net stock/virtio_blk stock/ext4
 # tools: vdpa mkfs.ext4 guest

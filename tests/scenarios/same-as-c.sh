@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: what vdpa(8) prints, on our bus and on the stock one
+# debugging: no, the modules in C are what it is about
 # modules: ours/vdpa stock/vdpa ours/virtio_vdpa stock/virtio_vdpa
 # modules: c/vdpa_sim_net c/vdpa_sim_blk ours/vdpa_sim_net ours/vdpa_sim_blk
 # modules: stock/virtio_net stock/virtio_blk

@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: our character devices on the stock bus, with our simulators and the C ones
+# debugging: no, the modules in C are what it is about
 # modules: stock/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk c/vdpa_sim_net c/vdpa_sim_blk
 # tools: vdpa vhost-client
 # files: tests/vhost-devices.sh

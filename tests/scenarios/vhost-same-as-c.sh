@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: the same calls to the stock character devices and ours, compared step by step
+# debugging: no, the modules in C are what it is about
 # modules: ours/vdpa stock/vhost_vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # tools: vdpa vhost-client
 # files: tests/vhost-devices.sh tests/vhost/intended-differences.sed

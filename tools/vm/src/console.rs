@@ -67,6 +67,7 @@ const HARMLESS: &[&str] = &[
     "DMA-API: preallocated",
     "DMA-API: debugging enabled",
     // An allocation failed, as it was told to.
+    "kmemleak: Cannot allocate a scan area",
     "(error: -12 parent:",
 ];
 
@@ -93,6 +94,22 @@ const NO_MEMORY: &[&str] = &["vmalloc error", "page allocation failure"];
 /// How many lines there are at most from there to that stack.
 const NEAR: usize = 6;
 
+/// What the kernel itself does wrong when allocations fail: a bus that cannot be registered takes back
+/// the key of a lock that it has not registered yet.
+const KNOWN: &[&str] = &["WARNING: at lockdep_unregister_key"];
+/// The end of a report of that kind.
+const END: &str = "---[ end trace";
+
+/// Whether the line is in a report about the kernel itself.
+fn is_known(lines: &[&str], at: usize) -> bool {
+    let begins = |line: &&str| KNOWN.iter().any(|text| line.contains(text));
+    let mut before = lines[..=at].iter().rev();
+
+    before
+        .find(|line| begins(line) || line.contains(END))
+        .is_some_and(begins)
+}
+
 /// Whether the line only begins the stack of an allocation that failed.
 fn is_about_memory(lines: &[&str], at: usize) -> bool {
     lines[at].contains("Call Trace:")
@@ -105,8 +122,10 @@ fn is_about_memory(lines: &[&str], at: usize) -> bool {
 /// Where allocations fail on purpose, that the kernel says so is none.
 pub fn first_report(log: &str, allocations_fail: bool) -> Option<(Vec<&str>, usize)> {
     let lines: Vec<&str> = log.lines().collect();
-    let is_report_at =
-        |at: usize| is_report(lines[at]) && !(allocations_fail && is_about_memory(&lines, at));
+    let is_report_at = |at: usize| {
+        is_report(lines[at])
+            && !(allocations_fail && (is_about_memory(&lines, at) || is_known(&lines, at)))
+    };
     let mut reports = (0..lines.len()).filter(|&at| is_report_at(at));
     let first = reports.next()?;
     let count = 1 + reports.count();
@@ -167,5 +186,10 @@ mod tests {
         assert!(first_report(log, false).is_some());
         assert!(first_report(log, true).is_none());
         assert!(first_report("CPU: 0\nCall Trace:\n", true).is_some());
+        let log = "WARNING: at lockdep_unregister_key+0x1\nCall Trace:\n---[ end trace 0 ]---\n";
+        assert!(first_report(log, false).is_some());
+        assert!(first_report(log, true).is_none());
+        let log = format!("{log}WARNING: at f+0x1\n");
+        assert!(first_report(&log, true).is_some());
     }
 }

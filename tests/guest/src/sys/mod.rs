@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod device;
+pub mod module;
 pub mod packet;
 pub mod process;
 pub mod socket;

@@ -23,7 +23,7 @@
 //! | `model` | a modelled IFC virtual function with these settings, see `ifcvf-model --help` | none |
 //! | `iommu` | `intel`: an IOMMU; needs a model | none |
 //! | `allocations` | `fail`: the kernel may say so | it may not |
-//! | `debugging` | `only`: for the debugging kernel; `no, because …`: not for that | for all kernels |
+//! | `debugging` | `only`: for the debugging kernel; `also`: `make check` runs it there, too; `no, because …`: not for that | for all kernels, there by hand |
 //!
 //! `modules`, `tools`, `files`, `append`, `qemu` and `model` may be given on several lines. In `qemu`
 //! and `model`, `{dir}` stands for a directory in which sockets can be.
@@ -101,8 +101,9 @@ impl FromStr for Kernels {
     fn from_str(text: &str) -> Result<Self> {
         match text.split_once(", ") {
             None if text == "only" => Ok(Kernels::Debugging),
+            None if text == "also" => Ok(Kernels::All),
             Some(("no", why)) => Ok(Kernels::NotDebugging(why.to_owned())),
-            _ => bail!("'{text}' is neither 'only' nor 'no, ' and why not"),
+            _ => bail!("'{text}' is neither 'only', 'also' nor 'no, ' and why not"),
         }
     }
 }
@@ -276,6 +277,7 @@ mod tests {
         };
         assert_eq!(refusal("# cpus: 1", true), None);
         assert_eq!(refusal("# debugging: only", true), None);
+        assert_eq!(refusal("# debugging: also", false), None);
         assert!(refusal("# debugging: only", false).is_some());
         let slow = "# debugging: no, it is slow";
         assert_eq!(refusal(slow, true).as_deref(), Some("it is slow"));

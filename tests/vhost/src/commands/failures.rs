@@ -80,6 +80,9 @@ const STEPS: [(&str, Prepare, Act); 21] = [
     ("close", running, close),
 ];
 
+/// Steps that send messages. One that cannot be read whole counts as too short.
+const MESSAGES: [&str; 4] = ["map", "map-batch", "unmap", "unmap-half"];
+
 /// The command `failures`.
 pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let manner = Manner::take(arguments)?;
@@ -91,7 +94,11 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
-        let result = step(&injector, &manner, prepare, act);
+        let more: &[i32] = match MESSAGES.contains(&name) {
+            true => &[libc::EINVAL],
+            false => &[],
+        };
+        let result = step(&injector, &manner, more, prepare, act);
         let name = format!("failures/{name}");
         if let Ok(repeated) = &result {
             report.note(format_args!("{name}: {repeated}"));
@@ -107,11 +114,17 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
 }
 
 /// Takes a step, again and again.
-fn step(injector: &Injector, manner: &Manner, prepare: Prepare, act: Act) -> Result<Repeated> {
+fn step(
+    injector: &Injector,
+    manner: &Manner,
+    more: &[i32],
+    prepare: Prepare,
+    act: Act,
+) -> Result<Repeated> {
     let before = Pinned::now()?;
 
     injector.each(
-        &[],
+        more,
         || prepare(manner),
         act,
         |subject, _| {

@@ -7,6 +7,7 @@
 # modules: ours/vdpa ours/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # modules: stock/vhost_iotlb stock/virtio_net stock/virtio_blk
 # tools: vdpa guest
+# timeout: 300
 
 load stock/vhost_iotlb
 load stock/virtio_net

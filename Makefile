@@ -67,7 +67,7 @@ endif
 PHONY += modules
 modules: setup
 	$(Q)mkdir -p $(obj)
-	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules
+	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules $(without)
 	@$(call collect,$(obj),$(modules))
 
 PHONY += modules_install
@@ -197,6 +197,7 @@ bench: modules programs c-modules
 
 # Only what the demonstration needs.
 PHONY += demo-build demo-programs
+demo-build: without = CONFIG_RUST_VDPA_NULL=n CONFIG_RUST_VDPA_TEST=n
 demo-build: modules demo-programs inner-kernel
 
 demo-programs: setup

@@ -82,8 +82,8 @@ chapter "The kernel's own drivers have taken them: $interface and $disk."
 run ip link set "$interface" up
 run vdpa dev config show
 
-chapter "2000 frames of 1514 bytes go out and come back."
-run guest frames --if "$interface" --count 2000 --size 1514 --inflight 32
+chapter "1000 frames of 1514 bytes go out and come back."
+run guest frames --if "$interface" --count 1000 --size 1514 --inflight 32
 run vdpa dev vstats show net0 qidx 0
 run vdpa dev vstats show net0 qidx 1
 
@@ -91,7 +91,7 @@ chapter "A file system on the disk is filled, unmounted, mounted and compared."
 run mkfs.ext2 -q "$disk"
 mkdir -p /mnt
 run mount -t ext4 "$disk" /mnt
-done_right "36 MiB are written and their checksums noted." fill_disk /mnt
+done_right "10 MiB are written and their checksums noted." fill_disk /mnt 4
 run df -h /mnt
 run umount /mnt
 echo 3 >/proc/sys/vm/drop_caches

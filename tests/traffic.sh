@@ -32,10 +32,10 @@ net_traffic() {
 	checks guest frames --if "$interface" --drop-check
 }
 
-# fill_disk DIRECTORY: files whose checksums are in the list.
+# fill_disk DIRECTORY [NUMBER]: files of 1, 2, 3 ... MiB whose checksums are in the list.
 fill_disk() {
 	local i
-	for i in 1 2 3 4 5 6 7 8; do
+	for i in $(seq "${2:-8}"); do
 		dd if=/dev/urandom of="$1/file$i" bs=1M count="$i" 2>/dev/null || return
 	done
 	(cd "$1" && sha256sum file* >SUMS)

@@ -12,6 +12,7 @@ use crate::{
         vdpa_config_ops,
         vdpa_device, //
     },
+    Asid,
     ConfigOps,
     VendorStats,
     VqAddress,
@@ -177,6 +178,24 @@ impl<T: ConfigOps> Table<T> {
 
         // SAFETY: By the safety requirements of this function.
         Ok((unsafe { Self::data(vdev) }, vq))
+    }
+
+    /// The device's data and an address space that was compared with the number of those.
+    ///
+    /// # Safety
+    ///
+    /// As said for [`Table`].
+    #[inline]
+    pub(crate) unsafe fn data_and_asid<'a>(
+        vdev: *mut vdpa_device,
+        asid: u32,
+    ) -> Result<(&'a T, Asid)> {
+        // SAFETY: By the safety requirements of this function; the number does not change.
+        if asid >= unsafe { (*vdev).nas } {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the safety requirements of this function.
+        Ok((unsafe { Self::data(vdev) }, Asid(asid)))
     }
 
     unsafe extern "C" fn set_vq_address(

@@ -220,14 +220,14 @@ impl<T: ConfigOps> Table<T> {
         asid: u32,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: See `Table`; the numbers do not change.
-            let (groups, spaces) = unsafe { ((*vdev).ngroups, (*vdev).nas) };
+            // SAFETY: See `Table`.
+            let (data, asid) = unsafe { Self::data_and_asid(vdev, asid) }?;
 
-            if group >= groups || asid >= spaces {
+            // SAFETY: See `Table`; the number does not change.
+            if group >= unsafe { (*vdev).ngroups } {
                 return Err(EINVAL);
             }
-            // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.set_group_asid(GroupId(group), Asid(asid))?;
+            data.set_group_asid(GroupId(group), asid)?;
             Ok(0)
         })
     }

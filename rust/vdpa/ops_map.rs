@@ -15,7 +15,6 @@ use crate::{
     },
     ops::Table,
     Asid,
-    ConfigOps,
     DmaMap,
     Iotlb,
     IovaRange,
@@ -49,23 +48,6 @@ fn map_range(iova: u64, size: u64, addr: u64, perm: u32) -> Result<MapRange> {
         addr,
         perm: Permission::from_raw(perm),
     })
-}
-
-impl<T: ConfigOps> Table<T> {
-    /// The device's data and an address space that was compared with the number of those.
-    ///
-    /// # Safety
-    ///
-    /// As said for [`Table`].
-    #[inline]
-    unsafe fn data_and_asid<'a>(vdev: *mut vdpa_device, asid: u32) -> Result<(&'a T, Asid)> {
-        // SAFETY: By the safety requirements of this function; the number does not change.
-        if asid >= unsafe { (*vdev).nas } {
-            return Err(EINVAL);
-        }
-        // SAFETY: By the safety requirements of this function.
-        Ok((unsafe { Self::data(vdev) }, Asid(asid)))
-    }
 }
 
 impl<T: SetMap> Table<T> {

@@ -117,16 +117,12 @@ impl IotlbTable {
     /// belongs to it.
     #[inline]
     pub(crate) fn take(&mut self, range: IovaRange) -> Option<(MapRange, *mut c_void)> {
-        let IovaRange { first, last } = range;
-        let table = self.table.as_ptr();
-        // SAFETY: By the type invariant the table is valid, and nobody else uses it.
-        let map = NonNull::new(unsafe { bindings::vhost_iotlb_itree_first(table, first, last) })?;
+        let map = self.find(range)?;
         // SAFETY: The mapping is in the table.
-        let map_ref = unsafe { map.as_ref() };
-        let result = (MapRange::from_raw(map_ref), map_ref.opaque);
+        let result = unsafe { contents(map) };
 
-        // SAFETY: As above; it is not used any more.
-        unsafe { bindings::vhost_iotlb_map_free(table, map.as_ptr()) };
+        // SAFETY: As above, and nobody else uses the table; the mapping is not used any more.
+        unsafe { bindings::vhost_iotlb_map_free(self.table.as_ptr(), map.as_ptr()) };
         Some(result)
     }
 
@@ -135,19 +131,17 @@ impl IotlbTable {
     #[inline]
     pub(crate) fn drain(&mut self, range: IovaRange, mut f: impl FnMut(MapRange, *mut c_void)) {
         let IovaRange { first, last } = range;
-        let table = self.table.as_ptr();
-        // SAFETY: By the type invariant the table is valid, and nobody else uses it.
-        let mut next = unsafe { bindings::vhost_iotlb_itree_first(table, first, last) };
+        let mut next = self.find(range);
 
-        while let Some(map) = NonNull::new(next) {
+        while let Some(map) = next {
             // SAFETY: The mapping is in the table.
-            let map_ref = unsafe { map.as_ref() };
-            let (range, opaque) = (MapRange::from_raw(map_ref), map_ref.opaque);
+            let (range, opaque) = unsafe { contents(map) };
 
-            // SAFETY: As above; it is not used any more after it was freed.
+            // SAFETY: As above, and nobody else uses the table; the mapping is not used any more
+            // after it was freed.
             unsafe {
-                next = bindings::vhost_iotlb_itree_next(map.as_ptr(), first, last);
-                bindings::vhost_iotlb_map_free(table, map.as_ptr());
+                next = NonNull::new(bindings::vhost_iotlb_itree_next(map.as_ptr(), first, last));
+                bindings::vhost_iotlb_map_free(self.table.as_ptr(), map.as_ptr());
             }
             f(range, opaque);
         }
@@ -156,15 +150,34 @@ impl IotlbTable {
     /// Returns the first mapping that has an address in `range`, with the pointer that belongs to it.
     #[inline]
     pub(crate) fn first(&self, range: IovaRange) -> Option<(MapRange, *mut c_void)> {
+        let map = self.find(range)?;
+
+        // SAFETY: The mapping is in the table.
+        Some(unsafe { contents(map) })
+    }
+
+    /// The first mapping that has an address in `range`.
+    #[inline]
+    fn find(&self, range: IovaRange) -> Option<NonNull<bindings::vhost_iotlb_map>> {
         let IovaRange { first, last } = range;
         let table = self.table.as_ptr();
-        // SAFETY: By the type invariant the table is valid, and does not change meanwhile.
-        let map = NonNull::new(unsafe { bindings::vhost_iotlb_itree_first(table, first, last) })?;
-        // SAFETY: The mapping is in the table.
-        let map = unsafe { map.as_ref() };
 
-        Some((MapRange::from_raw(map), map.opaque))
+        // SAFETY: By the type invariant the table is valid, and does not change meanwhile.
+        NonNull::new(unsafe { bindings::vhost_iotlb_itree_first(table, first, last) })
     }
+}
+
+/// What a mapping says, and the pointer that belongs to it.
+///
+/// # Safety
+///
+/// The mapping must be in a table that does not change meanwhile.
+#[inline]
+unsafe fn contents(map: NonNull<bindings::vhost_iotlb_map>) -> (MapRange, *mut c_void) {
+    // SAFETY: By the safety requirements of this function.
+    let map = unsafe { map.as_ref() };
+
+    (MapRange::from_raw(map), map.opaque)
 }
 
 impl Deref for IotlbTable {

@@ -4,7 +4,6 @@
 
 use crate::{
     bed::info,
-    calls::Calls,
     VdpaKunit, //
 };
 use kernel::{
@@ -126,8 +125,6 @@ pub(crate) fn load<const N: u8>(name: &'static CStr) -> Result<impl Drop> {
 #[pin_data(PinnedDrop)]
 pub(crate) struct Parent {
     #[pin]
-    calls: Calls,
-    #[pin]
     callback: Callback,
     num_max: u16,
 }
@@ -143,7 +140,6 @@ impl Parent {
     /// The largest size of its virtqueues, or why it cannot be made.
     pub(crate) fn new(num_max: Result<u16>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            calls <- Calls::new(),
             callback <- Callback::new(),
             num_max: num_max?,
         })

@@ -104,7 +104,7 @@ load ours/bar_shim function="$vf"
 load ours/ifcvf
 run vdpa mgmtdev show "pci/$vf"
 run vdpa dev add name vf0 mgmtdev "pci/$vf"
-interface=$(ls /sys/bus/pci/devices/"$vf"/virtio*/net)
+interface=$(interface)
 done_right "$interface gets an address by DHCP." get_lease "$interface"
 done_right "19 MB come from a web server, with the right checksum." fetch
 run vdpa dev del vf0

@@ -3,8 +3,8 @@
 #
 # What scenarios do with ifcvf on modelled functions, which differ in what the machine has: device 0
 # is for the network, device 1 a disk, device 2 for the network with two pairs of queues and a control
-# queue. Included with `. /files/ifcvf-model.sh`, with the interrupts
-# to be expected of device 0 in $expected.
+# queue. Included with `. /files/ifcvf-model.sh`, with the interrupts to be expected of device 0 in
+# $expected.
 
 . /files/ifcvf.sh
 . /files/traffic.sh
@@ -12,13 +12,12 @@
 
 vf=$(function_of 0)
 
-# The virtio device is below what does DMA, which is the function.
 interface_of() {
-	ls /sys/bus/pci/devices/"$vf"/virtio*/net
+	interface_at 0
 }
 
 disk_of() {
-	ls "/sys/bus/pci/devices/$(function_of 1)"/virtio*/block
+	disk_at 1
 }
 
 carrier_is() {
@@ -67,7 +66,7 @@ set_pairs() {
 
 pairs_traffic() {
 	local interface
-	interface=$(ls /sys/bus/pci/devices/"$(function_of 2)"/virtio*/net)
+	interface=$(interface_at 2)
 	if [ "$(nproc)" -gt 1 ]; then
 		check "pairs0: pairs are set" set_pairs "$interface"
 	fi

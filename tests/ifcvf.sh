@@ -74,6 +74,24 @@ user_network() {
 	check "$1: what is downloaded has the right checksum" fetch
 }
 
+# mixed BUS TRANSPORT DRIVER: with these modules, each of which may be the one in C.
+mixed() {
+	local module
+	load stock/virtio_net
+	disguise
+	for module; do
+		load "$module"
+	done
+	check "the driver takes the function" has_driver ifcvf
+	check "a device is added" add_vf vf0
+	user_network vf0
+	check "it is deleted" vdpa dev del vf0
+	check "another is added" add_vf vf0
+	user_network vf0
+	check "the driver is unloaded with the device in use" unload ifcvf
+	check "all is unloaded" unload bar_shim virtio_vdpa vdpa
+}
+
 # interrupts NAME...: those that the function has are named so, and no others are there.
 interrupts() {
 	grep -o "ifcvf\[$vf\]-.*" /proc/interrupts | sed 's/.*\]-//' | sort >/tmp/interrupts

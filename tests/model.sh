@@ -49,3 +49,13 @@ stream_by_each() {
 function_of() {
 	printf '0000:00:%02x.0\n' $((8 + $1))
 }
+
+# interface_at NUMBER, disk_at NUMBER: what the kernel made of that device. The virtio device is below what
+# does DMA, which is the function.
+interface_at() {
+	ls /sys/bus/pci/devices/"$(function_of "$1")"/virtio*/net
+}
+
+disk_at() {
+	ls /sys/bus/pci/devices/"$(function_of "$1")"/virtio*/block
+}

@@ -10,17 +10,4 @@
 # qemu: -device virtio-net-pci,netdev=n0,disable-legacy=on,iommu_platform=on,romfile=,addr=5
 
 . /files/ifcvf.sh
-
-load stock/virtio_net
-disguise
-for module in ours/vdpa ours/virtio_vdpa c/ifcvf; do
-	load "$module"
-done
-check "the driver takes the function" has_driver ifcvf
-check "a device is added" add_vf vf0
-user_network vf0
-check "it is deleted" vdpa dev del vf0
-check "another is added" add_vf vf0
-user_network vf0
-check "the driver is unloaded with the device in use" unload ifcvf
-check "all is unloaded" unload bar_shim virtio_vdpa vdpa
+mixed ours/vdpa ours/virtio_vdpa c/ifcvf

@@ -24,11 +24,6 @@
 
 driver=/sys/bus/pci/drivers/ifcvf
 
-# The interface of device NUMBER.
-interface_of() {
-	ls "/sys/bus/pci/devices/$(function_of "$1")"/virtio*/net
-}
-
 # What echo cannot write it complains about, which others do not.
 bind() {
 	local address
@@ -51,7 +46,7 @@ add() {
 }
 
 stream() {
-	ip link set "$(interface_of "$1")" up && guest frames --if "$(interface_of "$1")" --count 100 --size 1514
+	ip link set "$(interface_at "$1")" up && guest frames --if "$(interface_at "$1")" --count 100 --size 1514
 }
 
 # From here on messages of the kernel count.
@@ -202,7 +197,7 @@ check "the device is deleted" vdpa dev del vf0
 
 # What the driver of the interface is told.
 not_set_up() {
-	add 0 && usleep 100000 && ! interface_of 0
+	add 0 && usleep 100000 && ! interface_at 0
 }
 
 mark
@@ -250,7 +245,7 @@ model 0 heal
 life() {
 	bind 0 2>/dev/null || return 0
 	if add 0 2>/dev/null; then
-		ip link set "$(interface_of 0 2>/dev/null)" up 2>/dev/null
+		ip link set "$(interface_at 0 2>/dev/null)" up 2>/dev/null
 		config >/dev/null 2>&1
 		vdpa dev del vf0 || return
 	fi
@@ -288,7 +283,7 @@ check "it works" stream 0
 
 # In use: nothing is there for those who send.
 mark
-guest frames --if "$(interface_of 0)" --count 10000000 --size 1514 >/dev/null 2>&1 &
+guest frames --if "$(interface_at 0)" --count 10000000 --size 1514 >/dev/null 2>&1 &
 usleep 200000
 model 0 fault vanish:0
 check "it vanishes during traffic, and is deleted" within 20 vdpa dev del vf0

@@ -15,11 +15,11 @@
 
 # No vDPA device: they are called by the number of the model.
 interface_of() {
-	ls /sys/bus/pci/devices/"$(function_of "$1")"/virtio*/net
+	interface_at "$1"
 }
 
 disk_of() {
-	ls /sys/bus/pci/devices/"$(function_of "$1")"/virtio*/block
+	disk_at "$1"
 }
 
 load stock/virtio_net

@@ -3,8 +3,9 @@
 # The commands of a developer. How the modules are built is in Kbuild, which the kernel's build reads.
 #
 # Without KDIR everything happens in the toolbox (tools/toolbox), against the stock kernel there or,
-# with KERNEL=debug, the debugging kernel. With KDIR=PATH, a source tree or an O= directory of a Rust enabled kernel, the modules are built against
-# that kernel with this machine's own tools, and nothing is set up.
+# with KERNEL=debug, the debugging kernel. With KDIR=PATH, a source tree or an O= directory of a Rust
+# enabled kernel, the modules are built against that kernel with this machine's own tools, and nothing
+# is set up.
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
@@ -112,13 +113,13 @@ inner-kernel: setup
 
 # --- The debugging kernel -------------------------------------------------------------------------
 
-# With the modules for it: what scenarios need there.
+# Scenarios that need modules in C are not run there.
 PHONY += debug-kernel debug-modules
 debug-kernel:
 	+$(Q)$(toolbox) --debug setup
 
 debug-modules: debug-kernel
-	+$(Q)$(MAKE) KERNEL=debug modules c-modules
+	+$(Q)$(MAKE) KERNEL=debug modules
 
 # --- Formatting, lints, documentation -------------------------------------------------------------
 
@@ -166,6 +167,8 @@ rust-analyzer: modules
 
 # --- Tests ----------------------------------------------------------------------------------------
 
+programs_in = $(build)/cargo/x86_64-unknown-linux-gnu/debug
+
 PHONY += programs
 programs: setup
 	$(Q)$(run) cargo build --workspace --bins
@@ -176,11 +179,10 @@ test: setup
 
 # The suites of tests/kunit alone; FILTER is what KUnit filters them by: SUITE or SUITE.TEST, with * and ?.
 PHONY += kunit
-kunit: programs debug-kernel
-	+$(Q)$(MAKE) KERNEL=debug modules
+kunit: programs debug-modules
 	$(Q)sed 's/kunit.filter_glob=[^ ]*/kunit.filter_glob=$(or $(FILTER),vdpa_*)/' \
 		tests/scenarios/kunit.sh >$(build)/kunit.sh
-	$(Q)$(toolbox) --debug run $(build)/cargo/x86_64-unknown-linux-gnu/debug/vm run --show $(build)/kunit.sh
+	$(Q)$(toolbox) --debug run $(programs_in)/vm run --show $(build)/kunit.sh
 
 PHONY += check
 check:
@@ -191,8 +193,8 @@ benchmarks = $(basename $(notdir $(wildcard tests/bench/*.sh)))
 
 PHONY += bench
 bench: modules programs c-modules
-	$(Q)$(run) $(build)/cargo/x86_64-unknown-linux-gnu/debug/vm run $(benchmarks:%=tests/bench/%.sh)
-	$(Q)$(run) $(build)/cargo/x86_64-unknown-linux-gnu/debug/bench Documentation/vdpa \
+	$(Q)$(run) $(programs_in)/vm run $(benchmarks:%=tests/bench/%.sh)
+	$(Q)$(run) $(programs_in)/bench Documentation/vdpa \
 		$(benchmarks:%=build/logs/%.log)
 
 # Only what the demonstration needs.
@@ -224,7 +226,7 @@ Modules:
   c-modules        build the C simulators and ifcvf, to test against
   inner-kernel     build the small kernel that guests inside guests boot
   debug-kernel     build a kernel that looks for errors: KASAN, lockdep, kmemleak and others
-  debug-modules    build all modules for it, as `KERNEL=debug' does for each of the above
+  debug-modules    build the modules for it, as `KERNEL=debug' does for each of the above
 
 Development:
   rustfmt          format; rustfmtcheck tells what is not

@@ -30,6 +30,7 @@ mod bus_failures;
 mod capabilities;
 mod iotlb;
 mod iotlb_messages;
+mod mgmt;
 mod ops_absent;
 mod ops_device;
 mod ops_mapping;
@@ -136,6 +137,7 @@ impl kernel::Module for VdpaKunit {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         bed::init();
         bus::init();
+        mgmt::init();
         Ok(Self)
     }
 }

@@ -10,6 +10,7 @@
 
 use crate::{
     device::VhostVdpa,
+    max_iotlb_entries,
     message::Update,
     session::Session, //
 };
@@ -29,11 +30,6 @@ use vdpa::{
     PinnedRun,
     Pinner, //
 };
-
-vdpa::module_param!(
-    vhost_vdpa.max_iotlb_entries: int = 0,
-    "Maximum number of mappings of an address space (default: 0, no limit but that of locked memory)"
-);
 
 /// The limit for addresses of a process, which no other limit holds for.
 const MAX_SEGMENTS: usize = 1 << 20;

@@ -56,6 +56,11 @@ use vdpa::{
     Translation, //
 };
 
+vdpa::module_param!(
+    vhost_vdpa.max_iotlb_entries: int = 0,
+    "Maximum number of mappings of an address space (default: 0, no limit but that of locked memory)"
+);
+
 static FAMILY: Family = Family::new(c"vhost-vdpa");
 
 /// What there is of this driver for a device.

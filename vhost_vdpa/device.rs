@@ -116,8 +116,13 @@ impl VhostVdpa {
     ///
     /// # Errors
     ///
-    /// `EINTR` where the process is being killed.
+    /// `EINTR` where the process is being killed. Who is not the owner does not wait: `EPERM`, or
+    /// `ENODEV` where the device is gone.
     pub(crate) fn lock_messages(&self) -> Result<WriteGuard<'_, ()>> {
+        if let Some(guard) = self.messages.try_write() {
+            return Ok(guard);
+        }
+        self.with(|session, _| session.check_owner())?;
         self.messages.write_killable()
     }
 

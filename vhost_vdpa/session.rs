@@ -138,25 +138,19 @@ impl Session {
         Ok(())
     }
 
-    /// Returns the owner's address space, to the owner.
+    /// Whether the current process is the owner.
     ///
     /// # Errors
     ///
-    /// `EPERM` where the current process is not the owner.
-    pub(crate) fn owner(&self) -> Result<&Mm> {
-        let mm = current!().mm().map(|mm| mm.as_raw());
+    /// `EPERM` where it is not.
+    pub(crate) fn check_owner(&self) -> Result {
+        let task = current!();
+        let mm = task.mm().ok_or(EPERM)?;
 
         match &self.owner {
-            Some(owner) if Some(owner.as_raw()) == mm => Ok(owner),
+            Some(owner) if owner.as_raw() == mm.as_raw() => Ok(()),
             _ => Err(EPERM),
         }
-    }
-
-    /// # Errors
-    ///
-    /// `EPERM` where the current process is not the owner.
-    pub(crate) fn check_owner(&self) -> Result {
-        self.owner().map(|_| ())
     }
 
     /// Returns what was set with [`set_fork_from_owner`](Self::set_fork_from_owner).

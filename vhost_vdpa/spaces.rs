@@ -158,31 +158,34 @@ impl Session {
 /// - `EINTR` where the process is being killed,
 /// - what the device returns.
 pub(crate) fn write(vhost: &VhostVdpa, from: &mut IovIterSource<'_>) -> Result<usize> {
-    // Others shall not even wait.
-    vhost.with(|session, _| session.check_owner())?;
-
-    let message = Message::read(from)?;
-    let request = message.request?;
+    // Reading can take any time, and so is done without locks. But whether the message makes sense is
+    // the owner's business.
+    let message = Message::read(from);
     let _lock = vhost.lock_messages()?;
-    let job = vhost.with(|session, dev| {
+    let (len, job) = vhost.with(|session, dev| {
+        session.check_owner()?;
+
+        let message = message?;
+        let request = message.request?;
         let asid = session.asid(&message);
         let spaces = &mut session.spaces;
 
         match request {
             Request::Update(update) => {
                 let update = spaces.check(dev, asid, update)?;
+                let job = Job::new(vhost, session, dev, asid, update)?;
 
-                return Job::new(vhost, session, dev, asid, update).map(Some);
+                return Ok((message.len, Some(job)));
             }
             Request::Invalidate(range) => spaces.get(dev, asid)?.unmap(dev, range)?,
             Request::BatchBegin => spaces.begin_batch(dev, asid)?,
             Request::BatchEnd => spaces.end_batch(dev, asid)?,
         }
-        Ok(None)
+        Ok((message.len, None))
     })?;
 
     if let Some(job) = job {
         job.run()?;
     }
-    Ok(message.len)
+    Ok(len)
 }

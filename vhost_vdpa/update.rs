@@ -15,10 +15,9 @@ use crate::{
     session::Session, //
 };
 use kernel::{
+    current,
     device::Bound,
-    mm::Mm,
-    prelude::*,
-    sync::aref::ARef, //
+    prelude::*, //
 };
 use vdpa::{
     bindings,
@@ -97,13 +96,12 @@ impl Update {
     }
 }
 
-/// A mapping that is being made.
+/// A mapping that is being made, of memory of the current process, which is the owner.
 pub(crate) struct Job<'a> {
     vhost: &'a VhostVdpa,
     asid: Asid,
     update: Update,
     source: Source,
-    mm: ARef<Mm>,
     /// The device is told when the process says so.
     wait: bool,
 }
@@ -114,8 +112,7 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     ///
-    /// `EPERM` where the current process is not the owner, and those of
-    /// [`Spaces::get`](crate::spaces::Spaces::get).
+    /// Those of [`Spaces::get`](crate::spaces::Spaces::get).
     pub(crate) fn new(
         vhost: &'a VhostVdpa,
         session: &mut Session,
@@ -123,7 +120,6 @@ impl<'a> Job<'a> {
         asid: Asid,
         update: Update,
     ) -> Result<Self> {
-        let mm = session.owner()?.into();
         let wait = session.spaces.in_batch();
 
         if !wait {
@@ -134,7 +130,6 @@ impl<'a> Job<'a> {
             asid,
             update,
             source: Source::of(dev),
-            mm,
             wait,
         })
     }
@@ -195,11 +190,13 @@ impl<'a> Job<'a> {
     fn pinner(&self) -> Result<Pinner> {
         let Update { iova, addr, perm } = self.update;
         let pages = (iova.last - iova.first) / PAGE_SIZE + 1;
+        let task = current!();
+        let mm = task.mm().ok_or(EPERM)?;
 
-        match Pinner::new(&self.mm, addr, pages, perm) {
+        match Pinner::new(mm, addr, pages, perm) {
             // Maybe because memory that was unmapped in this batch is still there.
             Err(e) if e == ENOMEM && self.with(AddressSpace::release_removed)? => {
-                Pinner::new(&self.mm, addr, pages, perm)
+                Pinner::new(mm, addr, pages, perm)
             }
             ret => ret,
         }
@@ -230,7 +227,7 @@ impl<'a> Job<'a> {
 
         loop {
             let left = (iova.last - iova.first).saturating_add(1);
-            let segment = segment(&self.mm, addr, left, private)?;
+            let segment = segment(addr, left, private)?;
             let here = IovaRange {
                 first: iova.first,
                 last: iova.first + (segment.size - 1),

@@ -2,21 +2,16 @@
 
 //! Memory of a process for devices that use its virtual addresses.
 
-use crate::{
-    bindings,
-    pin::is_current, //
-};
+use crate::bindings;
 use core::ptr::{
     null_mut,
     NonNull, //
 };
 use kernel::{
-    mm::{
-        virt::{
-            flags,
-            VmaRef, //
-        },
-        Mm, //
+    current,
+    mm::virt::{
+        flags,
+        VmaRef, //
     },
     prelude::*, //
 };
@@ -96,8 +91,8 @@ pub struct Segment {
     pub file: Option<MapFile>,
 }
 
-/// Finds what is at the address `uaddr` of the current process, whose address space must be `mm`.
-/// No more than `size` bytes are of interest.
+/// Finds what is at the address `uaddr` of the current process. No more than `size` bytes are of
+/// interest.
 ///
 /// A device that reaches the memory as if it were the process itself (see
 /// [`Device::bind_mm`](crate::Device::bind_mm)) can use all memory: `private` is true for it. Others
@@ -107,7 +102,6 @@ pub struct Segment {
 ///
 /// # Errors
 ///
-/// - `EPERM` where `mm` is another address space,
 /// - `EFAULT` where there is no memory,
 /// - `EINVAL` where `size` is 0,
 /// - `ENOMEM`.
@@ -116,16 +110,14 @@ pub struct Segment {
 ///
 /// Takes `mmap_lock`.
 #[inline]
-pub fn segment(mm: &Mm, uaddr: u64, size: u64, private: bool) -> Result<Segment> {
-    if !is_current(mm) {
-        return Err(EPERM);
-    }
+pub fn segment(uaddr: u64, size: u64, private: bool) -> Result<Segment> {
     if size == 0 {
         return Err(EINVAL);
     }
 
     let uaddr = usize::try_from(uaddr).map_err(|_| EFAULT)?;
-    let mm = mm.mmget_not_zero().ok_or(EFAULT)?;
+    let task = current!();
+    let mm = task.mm().ok_or(EFAULT)?;
     let guard = mm.mmap_read_lock();
     let vma = guard.vma_lookup(uaddr).ok_or(EFAULT)?;
     let size = size.min(vma.end().checked_sub(uaddr).ok_or(EFAULT)? as u64);

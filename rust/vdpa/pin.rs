@@ -440,7 +440,7 @@ impl Drop for Pinner {
 
 /// Whether an address space is that of the current process.
 #[inline]
-pub(crate) fn is_current(mm: &Mm) -> bool {
+fn is_current(mm: &Mm) -> bool {
     kernel::current!()
         .mm()
         .is_some_and(|current| current.as_raw() == mm.as_raw())

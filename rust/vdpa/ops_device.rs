@@ -14,7 +14,6 @@ use crate::{
         vdpa_device, //
     },
     ops::Table,
-    Asid,
     ConfigOps,
     Features,
     GroupId,

@@ -46,6 +46,8 @@ const ENOBUFS: i32 = 105;
 /// Makes allocations of one thread fail.
 pub struct Injector {
     file: File,
+    /// Of as many things that can fail only the first does, at least one.
+    every: usize,
     /// How many have failed.
     injected: Cell<u32>,
 }
@@ -72,8 +74,9 @@ impl<T> Outcome for io::Result<T> {
 }
 
 impl Injector {
-    /// Gets ready to make allocations of this thread fail.
-    pub fn new() -> Result<Self> {
+    /// Gets ready to make allocations of this thread fail: each, or where there are too many the
+    /// first of `every`.
+    pub fn new(every: usize) -> Result<Self> {
         for (name, value) in SETTINGS {
             let path = Path::new(DEBUGFS).join(name);
             fs::write(&path, value)
@@ -82,6 +85,7 @@ impl Injector {
         let file = File::options().read(true).write(true).open(FAIL_NTH);
         Ok(Self {
             file: file.context(FAIL_NTH)?,
+            every,
             injected: Cell::new(0),
         })
     }
@@ -119,7 +123,7 @@ impl Injector {
     ) -> Result<Repeated> {
         let mut repeated = Repeated::default();
 
-        for nth in 1..=MOST {
+        for nth in (1..=MOST).step_by(self.every) {
             let which = || format!("when number {nth} of what can fail does");
             let mut subject = prepare().with_context(which)?;
 

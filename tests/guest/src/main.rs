@@ -59,6 +59,7 @@ usage: guest COMMAND [OPTION]...
   failures     repeat each step with the first, second, third ... allocation in it failing
       --module FILE       steps: this module is loaded, unloaded
       --mgmtdev NAME      steps: a device is made, asked about, removed
+      --every N           not each of them fails, but one of N [1]
 
 All numbers may be decimal or, after 0x, hexadecimal.";
 

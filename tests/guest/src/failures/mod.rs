@@ -18,9 +18,10 @@ use crate::report::Report;
 pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let module = arguments.optional("--module")?;
     let mgmtdev = arguments.optional("--mgmtdev")?;
+    let every = arguments.number("--every", 1, 1..=1000)?;
     arguments.finish()?;
 
-    let injector = Injector::new()?;
+    let injector = Injector::new(every as usize)?;
     match (module, mgmtdev) {
         (Some(path), None) => modules::run(&injector, &path, report)?,
         (None, Some(name)) => devices::run(&injector, &name, report)?,

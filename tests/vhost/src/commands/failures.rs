@@ -89,7 +89,7 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let only = arguments.optional("--only")?;
     arguments.finish()?;
 
-    let injector = Injector::new()?;
+    let injector = Injector::new(1)?;
     for (name, prepare, act) in STEPS {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;

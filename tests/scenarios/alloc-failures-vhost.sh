@@ -13,7 +13,7 @@
 # What it needs is loaded with it, and stays.
 load ours/vhost_vdpa
 unload vhost_vdpa
-checks guest failures --module /modules/ours/vhost_vdpa.ko
+checks guest failures --module /modules/ours/vhost_vdpa.ko --every 7
 load ours/vhost_vdpa
 load ours/vdpa_sim_net
 load ours/vdpa_sim_blk

@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: ifcvf on functions that are broken in every way: it says what is wrong, and goes on
+# debugging: also
 # modules: ours/vdpa ours/virtio_vdpa ours/vhost_vdpa ours/ifcvf stock/virtio_net stock/vhost_iotlb
 # tools: vdpa guest vhost-client
 # files: tests/model.sh tests/vhost-devices.sh
@@ -267,9 +268,13 @@ vanish() {
 	! bound 0 && return $status
 }
 
+# Each life takes the debugging kernel seconds.
+step=1
+! debugging || step=4
+
 vanish_everywhere() {
 	local at
-	for at in $(seq 0 "$accesses"); do
+	for at in $(seq 0 "$step" "$accesses"); do
 		vanish "$at" || { echo "at access $at" >&2; return 1; }
 	done
 }

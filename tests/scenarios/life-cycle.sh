@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: unloading in every order, deletion during traffic 200 times, nothing leaks
+# debugging: also
 # modules: ours/vdpa ours/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # modules: stock/vhost_iotlb stock/virtio_net stock/virtio_blk
 # tools: vdpa guest
@@ -64,7 +65,7 @@ delete_busy() {
 }
 
 times=200
-! debugging || times=40
+! debugging || times=20
 
 load stock/vhost_iotlb
 load stock/virtio_net

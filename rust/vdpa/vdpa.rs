@@ -50,9 +50,12 @@ pub mod chardev;
 mod device;
 mod doorbell;
 pub mod driver;
+#[cfg(CONFIG_EVENTFD)]
 mod eventfd;
+#[cfg_attr(not(CONFIG_IOMMU_API), path = "no_iommu.rs")]
 mod iommu_domain;
 mod iotlb;
+#[cfg(CONFIG_EVENTFD)]
 mod irq_bypass;
 mod map_file;
 mod memory;
@@ -98,11 +101,6 @@ pub use self::{
         Vq, //
     },
     doorbell::Doorbells,
-    eventfd::{
-        EventFd,
-        Kick,
-        KickTarget, //
-    },
     iommu_domain::IommuDomain,
     iotlb::{
         Iotlb,
@@ -110,7 +108,6 @@ pub use self::{
         MapRange,
         Permission, //
     },
-    irq_bypass::IrqBypass,
     map_file::{
         segment,
         MapFile,
@@ -151,4 +148,14 @@ pub use self::{
         Work,
         Worker, //
     },
+};
+
+#[cfg(CONFIG_EVENTFD)]
+pub use self::{
+    eventfd::{
+        EventFd,
+        Kick,
+        KickTarget, //
+    },
+    irq_bypass::IrqBypass,
 };

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Takes the place of `iommu_domain` in a kernel that knows no IOMMU.
+
+use crate::{
+    IovaRange,
+    Permission, //
+};
+use kernel::{
+    device,
+    prelude::*, //
+};
+
+/// A translation table of a platform's IOMMU, of which there is none.
+pub enum IommuDomain {}
+
+impl IommuDomain {
+    /// Fails.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP`: no IOMMU makes the device's accesses cache coherent.
+    #[inline]
+    pub fn attach(_dev: &device::Device) -> Result<Self> {
+        Err(EOPNOTSUPP)
+    }
+
+    /// Returns the addresses that can be mapped, if not all can.
+    #[inline]
+    pub fn aperture(&self) -> Option<IovaRange> {
+        match *self {}
+    }
+
+    /// Maps `size` bytes at bus address `iova` to physical address `addr`.
+    ///
+    /// # Safety
+    ///
+    /// None: this cannot be called.
+    #[inline]
+    pub(crate) unsafe fn map(
+        &self,
+        _iova: u64,
+        _addr: u64,
+        _size: u64,
+        _perm: Permission,
+    ) -> Result {
+        match *self {}
+    }
+
+    /// Unmaps `size` bytes at bus address `iova`.
+    #[inline]
+    pub(crate) fn unmap(&self, _iova: u64, _size: u64) -> Result {
+        match *self {}
+    }
+}

@@ -148,8 +148,8 @@ clippy-cargo: setup
 # What scenarios read is in the guest, not here.
 PHONY += shellcheck
 shellcheck: setup
-	$(Q)$(run) shellcheck --exclude=SC1091 tools/toolbox tools/steps .ci/run \
-		$(wildcard tools/vm/src/guest/*.sh tests/*.sh tests/nested/*.sh tests/scenarios/*.sh)
+	$(Q)$(run) shellcheck --exclude=SC1091 tools/toolbox tools/steps tools/kernel-patch tools/kernel-tree .ci/run \
+		$(wildcard tools/vm/src/guest/*.sh tests/*.sh tests/nested/*.sh tests/scenarios/*.sh tests/tree/*.sh)
 
 crates := vdpa virtqueue
 
@@ -183,6 +183,18 @@ kunit: programs debug-modules
 	$(Q)sed 's/kunit.filter_glob=[^ ]*/kunit.filter_glob=$(or $(FILTER),vdpa_*)/' \
 		tests/scenarios/kunit.sh >$(build)/kunit.sh
 	$(Q)$(toolbox) --debug run $(programs_in)/vm run --show $(build)/kunit.sh
+
+# In a kernel's own source: patches for it; and such a kernel, with our bus and the suites built in. FILTER
+# is as above.
+in_tree = $(build)/kernel-patch
+
+PHONY += kernel-patch kernel-tree
+kernel-patch: setup
+	$(Q)tools/kernel-patch "$(shell $(toolbox) path source)" $(in_tree)
+
+kernel-tree: kernel-patch
+	+$(Q)tree=$$($(toolbox) path tree) && \
+		$(toolbox) run tools/kernel-tree "$$tree" "$(shell $(toolbox) path source)" $(in_tree)/tree $(if $(FILTER),'$(FILTER)')
 
 PHONY += check
 check:
@@ -235,6 +247,9 @@ Development:
   rust-analyzer    rust-project.json
   test             host-side tests
   kunit            tests in the debugging kernel; FILTER=SUITE or SUITE.TEST, with * and ?
+  kernel-patch     patches for a kernel's source, into build/kernel-patch/patches
+  kernel-tree      build a kernel with these patches, and run the tests that are built in; FILTER
+                   as for kunit
   bench            instructions per operation, beside the C modules
   shellcheck       lint scripts
 

@@ -5,6 +5,7 @@
 use crate::{
     memory::GuestMemory,
     queue::{
+        Handled,
         Progress,
         Queue, //
     },
@@ -93,16 +94,28 @@ impl Blk {
         Self { disk }
     }
 
-    fn read(&self, sector: u64, data: &mut Writer<'_, GuestMemory<'_>>) -> Result<(), Failure> {
+    fn read(
+        &self,
+        sector: u64,
+        data: &mut Writer<'_, GuestMemory<'_>>,
+        moved: &mut u64,
+    ) -> Result<(), Failure> {
         let range = range(sector, data.remaining())?;
+        *moved = range.len() as u64;
         let disk = self.disk.lock();
         let bytes = disk.get(range).ok_or(Failure::Io)?;
 
         data.write_all(bytes).map_err(|_| Failure::Io)
     }
 
-    fn write(&self, sector: u64, data: &mut Reader<'_, GuestMemory<'_>>) -> Result<(), Failure> {
+    fn write(
+        &self,
+        sector: u64,
+        data: &mut Reader<'_, GuestMemory<'_>>,
+        moved: &mut u64,
+    ) -> Result<(), Failure> {
         let range = range(sector, data.remaining())?;
+        *moved = range.len() as u64;
         let mut disk = self.disk.lock();
         let bytes = disk.get_mut(range).ok_or(Failure::Io)?;
 
@@ -110,7 +123,12 @@ impl Blk {
     }
 
     /// Discards or zeroes one range of sectors. What is discarded may keep its contents, and does.
-    fn clear(&self, zero: bool, data: &mut Reader<'_, GuestMemory<'_>>) -> Result<(), Failure> {
+    fn clear(
+        &self,
+        zero: bool,
+        data: &mut Reader<'_, GuestMemory<'_>>,
+        moved: &mut u64,
+    ) -> Result<(), Failure> {
         // `struct virtio_blk_discard_write_zeroes`; one is what the configuration allows.
         if data.remaining() != 16 {
             return Err(Failure::Io);
@@ -133,16 +151,19 @@ impl Blk {
 
         let range = range(sector, u64::from(sectors) * SECTOR_SIZE)?;
         if zero {
+            *moved = range.len() as u64;
             self.disk.lock().get_mut(range).ok_or(Failure::Io)?.fill(0);
         }
         Ok(())
     }
 
-    /// Does what a request asks for: virtio 1.3, section 5.2.6.
+    /// Does what a request asks for: virtio 1.3, section 5.2.6. How many bytes that was is in `moved`,
+    /// even if it fails in the end.
     fn execute(
         &self,
         request: &mut Reader<'_, GuestMemory<'_>>,
         data: &mut Writer<'_, GuestMemory<'_>>,
+        moved: &mut u64,
     ) -> Result<(), Failure> {
         // `struct virtio_blk_outhdr`: type, priority, sector.
         let (Ok(kind), Ok(_priority), Ok(sector)) = (
@@ -154,38 +175,39 @@ impl Blk {
         };
 
         match kind {
-            bindings::VIRTIO_BLK_T_IN => self.read(sector, data),
-            bindings::VIRTIO_BLK_T_OUT => self.write(sector, request),
+            bindings::VIRTIO_BLK_T_IN => self.read(sector, data, moved),
+            bindings::VIRTIO_BLK_T_OUT => self.write(sector, request, moved),
             // The field has no meaning for the others.
             _ if sector != 0 => Err(Failure::Io),
             bindings::VIRTIO_BLK_T_FLUSH => Ok(()),
             bindings::VIRTIO_BLK_T_GET_ID => data.write(&ID).map(|_| ()).map_err(|_| Failure::Io),
-            bindings::VIRTIO_BLK_T_DISCARD => self.clear(false, request),
-            bindings::VIRTIO_BLK_T_WRITE_ZEROES => self.clear(true, request),
+            bindings::VIRTIO_BLK_T_DISCARD => self.clear(false, request, moved),
+            bindings::VIRTIO_BLK_T_WRITE_ZEROES => self.clear(true, request, moved),
             _ => Err(Failure::Unsupported),
         }
     }
 
-    /// Handles a request. Returns how many bytes from the start of the writable part are written.
-    fn request(&self, chain: &Chain<'_>, memory: &GuestMemory<'_>) -> u32 {
+    /// Handles a request.
+    fn request(&self, chain: &Chain<'_>, memory: &GuestMemory<'_>) -> Handled {
+        let mut moved = 0;
         let data_len = chain.writable_len().saturating_sub(1);
         // The status is the last byte, wherever that lies. Without room for it the driver cannot
         // be told anything.
         let Some((mut data, mut status)) = chain.writer(memory).split_tail(1) else {
-            return 0;
+            return Handled::default();
         };
 
-        let result = match self.execute(&mut chain.reader(memory), &mut data) {
+        let result = match self.execute(&mut chain.reader(memory), &mut data, &mut moved) {
             Ok(()) => bindings::VIRTIO_BLK_S_OK,
             Err(Failure::Io) => bindings::VIRTIO_BLK_S_IOERR,
             Err(Failure::Unsupported) => bindings::VIRTIO_BLK_S_UNSUPP,
         };
 
-        if status.write_array([result as u8]).is_ok() && u64::from(data.written()) == data_len {
-            data.written().saturating_add(1)
-        } else {
-            data.written()
+        let mut written = data.written();
+        if status.write_array([result as u8]).is_ok() && u64::from(written) == data_len {
+            written = written.saturating_add(1);
         }
+        Handled { written, moved }
     }
 }
 
@@ -284,7 +306,7 @@ impl Model for Blk {
 
         queue.drain(BUDGET, |chain, memory| match chain {
             Ok(chain) => self.request(chain, memory),
-            Err(_) => 0,
+            Err(_) => Handled::default(),
         })
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     memory::GuestMemory,
     queue::{
         Batch,
+        Handled,
         Progress,
         Queue, //
     },
@@ -46,6 +47,10 @@ const BUDGET: usize = 64;
 
 const MAC_LEN: usize = 6;
 const DEFAULT_MTU: u16 = 1500;
+
+/// The longest frame, in bytes: the largest MTU, and the header of Ethernet with a tag of a VLAN. A chain
+/// can have 4 GiB.
+const FRAME_MAX: u64 = 65535 + 14 + 4;
 
 /// `struct virtio_net_hdr_v1` with VIRTIO_F_VERSION_1, `struct virtio_net_hdr` without.
 const HEADER_V1_LEN: usize = size_of::<bindings::virtio_net_hdr_v1>();
@@ -89,7 +94,7 @@ enum Delivery {
     Filtered,
     /// There is no buffer for it.
     Overrun,
-    /// It cannot be read, does not fit, or the buffer for it is no good.
+    /// It is too long, cannot be read, does not fit, or the buffer for it is no good.
     Failed,
 }
 
@@ -132,6 +137,9 @@ impl Net {
         let total = frame.remaining();
         if total < (header_len + MAC_LEN) as u64 {
             return Delivery::Filtered;
+        }
+        if total > header_len as u64 + FRAME_MAX {
+            return Delivery::Failed;
         }
         frame.skip(header_len as u64);
         let Ok(destination) = frame.read_array::<MAC_LEN>() else {
@@ -226,7 +234,10 @@ impl Net {
                 Some((true, _)) => self.control.successes += 1,
                 _ => self.control.errors += 1,
             }
-            answer.map_or(0, |(_, written)| written)
+            Handled {
+                written: answer.map_or(0, |(_, written)| written),
+                moved: 0,
+            }
         })
     }
 }
@@ -331,8 +342,8 @@ impl Model for Net {
                 Ok(chain) => self.transmit(chain, memory, header_len, &mut rx),
                 Err(_) => self.tx.errors += 1,
             }
-            // Nothing is written to what was sent.
-            0
+            // Nothing is written to what was sent, and no frame is much work.
+            Handled::default()
         });
         let received = rx.publish();
 

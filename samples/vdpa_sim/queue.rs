@@ -27,6 +27,10 @@ use virtqueue::{
 /// The largest number of descriptors in a virtqueue.
 pub(crate) const SIZE_MAX: u16 = 256;
 
+/// The number of bytes that are moved or cleared in a round. Others get their turn after it: a driver can
+/// ask for much with few chains.
+const BYTES: u64 = 16 << 20;
+
 /// A virtqueue: what the driver has set, and the ring while it is started.
 ///
 /// Protected by the lock of the device's state.
@@ -150,6 +154,15 @@ pub(crate) enum Progress {
     Stuck,
 }
 
+/// What was done for a chain.
+#[derive(Default)]
+pub(crate) struct Handled {
+    /// The number of bytes that were written from the start of the chain's writable part.
+    pub(crate) written: u32,
+    /// The number of bytes that were moved or cleared for it, wherever.
+    pub(crate) moved: u64,
+}
+
 /// A virtqueue while a batch of chains is handled. Drivers see what was done at the end.
 pub(crate) struct Batch<'a> {
     ring: &'a mut Split,
@@ -162,14 +175,14 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Handles up to `budget` chains. `handle` returns how many bytes it has written from the start
-    /// of the chain's writable part; it is told of chains that break a rule, too.
+    /// Handles up to `budget` chains, or fewer if they are much work. `handle` is told of chains that
+    /// break a rule, too.
     ///
     /// Publishes what was handled, and asks for notifications when nothing is left.
     pub(crate) fn drain(
         &mut self,
         budget: usize,
-        mut handle: impl FnMut(Result<&Chain<'_>, ChainError>, &GuestMemory<'a>) -> u32,
+        mut handle: impl FnMut(Result<&Chain<'_>, ChainError>, &GuestMemory<'a>) -> Handled,
     ) -> Progress {
         self.try_drain(budget, &mut handle)
             .unwrap_or(Progress::Stuck)
@@ -178,15 +191,18 @@ impl<'a> Batch<'a> {
     fn try_drain(
         &mut self,
         budget: usize,
-        handle: &mut impl FnMut(Result<&Chain<'_>, ChainError>, &GuestMemory<'a>) -> u32,
+        handle: &mut impl FnMut(Result<&Chain<'_>, ChainError>, &GuestMemory<'a>) -> Handled,
     ) -> Result<Progress, RingError> {
+        let mut moved = 0;
         self.ring.disable_notifications(&self.rings)?;
 
         for _ in 0..budget {
             let (token, written) = match self.ring.pop(&self.rings, self.segments) {
                 Ok(Some(chain)) => {
-                    let written = handle(Ok(&chain), &self.buffers);
-                    (chain.into_token(), written)
+                    let handled = handle(Ok(&chain), &self.buffers);
+
+                    moved += handled.moved;
+                    (chain.into_token(), handled.written)
                 }
                 Err(PopError::Chain(bad)) => {
                     handle(Err(bad.error), &self.buffers);
@@ -207,6 +223,9 @@ impl<'a> Batch<'a> {
                 }
             };
             self.ring.complete(&self.rings, token, written)?;
+            if moved >= BYTES {
+                break;
+            }
         }
         self.publish()?;
         Ok(Progress::More)

@@ -242,6 +242,34 @@ mod tests {
     }
 
     #[test]
+    fn much_work_is_not_done_at_once() -> Result {
+        let guest = Guest::new(BASE, 4)?;
+        let iommu = guest.lock()?;
+        let mut disk = Disk::new(&iommu)?;
+        let sectors: u32 = (16 << 20) / 512;
+
+        disk.header(VIRTIO_BLK_T_WRITE_ZEROES, 0)?;
+        put(&disk.memory, DATA, &[0; 16])?;
+        put(&disk.memory, DATA + 8, &sectors.to_le_bytes())?;
+        let request = [(HEADER, 16, false), (DATA, 16, false), (STATUS, 1, true)];
+
+        for head in [0, 4, 8] {
+            disk.ring.offer(&disk.memory, head, &request)?;
+        }
+        // Others get their turn after each.
+        for done in 1..=3 {
+            let progress = disk.blk.work(&mut disk.queue, Features(0), disk.iommu);
+
+            check!(progress == Progress::More);
+            check_eq!(disk.ring.used(&disk.memory)?, done);
+        }
+        let progress = disk.blk.work(&mut disk.queue, Features(0), disk.iommu);
+        check!(progress == Progress::Idle);
+        check_eq!(disk.ring.used(&disk.memory)?, 3);
+        Ok(())
+    }
+
+    #[test]
     fn ranges_are_cleared_where_they_are_on_the_disk() -> Result {
         let guest = Guest::new(BASE, 4)?;
         let iommu = guest.lock()?;

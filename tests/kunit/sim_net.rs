@@ -162,6 +162,32 @@ mod tests {
     }
 
     #[test]
+    fn frames_have_a_greatest_length() -> Result {
+        let guest = Guest::new(BASE, 7)?;
+        let iommu = guest.lock()?;
+        let mut link = Link::new(&iommu)?;
+        // The largest MTU; the headers of Ethernet, with a tag, and of virtio.
+        let longest = 65535 + 18 + 12;
+        // The same memory several times.
+        let pieces = |at, len: u32, write| {
+            let mut pieces = [(at, 0x2000, write); 9];
+
+            pieces[8].1 = len - 8 * 0x2000;
+            pieces
+        };
+
+        put(&link.memory, SENT, &[0; 64])?;
+        put(&link.memory, SENT + HEADER, &MAC)?;
+        link.offer(RX, &pieces(SENT + 0x2000, longest + 100, true))?;
+        link.offer(TX, &pieces(SENT, longest + 1, false))?;
+        check_eq!(link.work()?, [0, 1, 0]);
+        link.offer(TX, &pieces(SENT, longest, false))?;
+        check_eq!(link.work()?, [1, 2, 0]);
+        check_eq!(link.rings[RX].element(&link.memory, 0)?, (0, longest));
+        Ok(())
+    }
+
+    #[test]
     fn frames_that_are_not_delivered_take_no_buffer() -> Result {
         let guest = Guest::new(BASE, 6)?;
         let iommu = guest.lock()?;

@@ -8,11 +8,13 @@ use anyhow::{bail, Context, Result};
 
 use crate::device::Device;
 use crate::function::Function;
+use crate::hostile;
 
 /// The commands, for people.
 pub const COMMANDS: &str = "\
 DEVICE report       print counters and state; devices are numbered from 0, in the order given
 DEVICE fault FAULT  add a fault
+DEVICE hostile SEED replace all faults by those that follow from SEED, and print them
 DEVICE heal         remove all faults; a function that had vanished is there again
 DEVICE link up|down set the carrier";
 
@@ -39,12 +41,29 @@ fn execute(line: &str, devices: &mut [&mut Device]) -> Result<String> {
     match words.collect::<Vec<_>>()[..] {
         ["report"] => return Ok(report(device)),
         ["fault", fault] => device.add_fault(fault.parse()?),
+        ["hostile", seed] => return hostile(device, seed),
         ["heal"] => device.clear_faults(),
         ["link", "up"] => device.set_link(true),
         ["link", "down"] => device.set_link(false),
         _ => bail!("a command is:\n{COMMANDS}"),
     }
     Ok(String::new())
+}
+
+/// Makes a device hostile in a way that can be made again, by the seed or fault by fault.
+fn hostile(device: &mut Device, seed: &str) -> Result<String> {
+    let seed = seed
+        .parse()
+        .with_context(|| format!("'{seed}' is no number"))?;
+    let faults = hostile::faults(seed, device.settings());
+    let mut text = String::new();
+
+    device.clear_faults();
+    for fault in &faults {
+        device.add_fault(fault.parse()?);
+        text += &format!("fault {fault}\n");
+    }
+    Ok(text)
 }
 
 /// Counters and state, one a line.

@@ -5,8 +5,9 @@
 use std::time::{Duration, Instant};
 
 use crate::dma::Dma;
-use crate::faults::{Churn, Fault, Faults};
+use crate::faults::{Area, Churn, Fault, Faults};
 use crate::function::Function;
+use crate::hostile::Noise;
 use crate::interrupts::Interrupts;
 use crate::layout;
 use crate::pci::{self, ConfigSpace};
@@ -65,6 +66,10 @@ pub struct Device {
     /// Reads of the configuration since it changed.
     config_reads: u32,
     next_flap: Option<Instant>,
+    /// What is read wrongly.
+    noise: Vec<(Area, Noise)>,
+    /// Interrupts still to come that nobody expects, and where they go.
+    storm: Option<(u32, Noise)>,
 }
 
 impl Device {
@@ -94,6 +99,8 @@ impl Device {
             churn: None,
             config_reads: 0,
             next_flap: None,
+            noise: Vec::new(),
+            storm: None,
         };
         device.arm();
         device
@@ -154,6 +161,18 @@ impl Device {
             _ => None,
         });
         self.config_reads = 0;
+        self.noise = self
+            .faults
+            .iter()
+            .filter_map(|fault| match *fault {
+                Fault::Noise(area, rate, seed) => Some((area, Noise::new(rate, seed))),
+                _ => None,
+            })
+            .collect();
+        self.storm = self.faults.find(|fault| match *fault {
+            Fault::Storm(count) => Some((count, Noise::new(0, count))),
+            _ => None,
+        });
         self.next_flap = self
             .flap_interval()
             .map(|interval| Instant::now() + interval);
@@ -182,6 +201,40 @@ impl Device {
             Some(count) => *count -= 1,
         }
         !self.gone
+    }
+
+    /// Spoils what was read of an area, if it is to be.
+    pub(crate) fn spoil(&mut self, area: Area, data: &mut [u8]) {
+        for (noisy, noise) in &mut self.noise {
+            if *noisy == area {
+                noise.spoil(data);
+            }
+        }
+    }
+
+    /// Raises an interrupt that nobody expects, if one is left.
+    pub(crate) fn storm(&mut self) {
+        let vectors = self.interrupts.count();
+        let Some((left @ 1.., noise)) = &mut self.storm else {
+            return;
+        };
+
+        *left -= 1;
+        let vector = noise.below(vectors);
+        self.interrupt(vector);
+    }
+
+    /// Reads configuration space.
+    pub fn read_config(&mut self, offset: u64, data: &mut [u8]) {
+        if self.gone || self.faults.has(Fault::Ones(Area::Pci)) {
+            data.fill(0xff);
+            return;
+        }
+        self.config.read(offset, data);
+        // QEMU keeps the header, and what it reads itself is no more than that.
+        if offset >= pci::HEADER_LEN {
+            self.spoil(Area::Pci, data);
+        }
     }
 
     /// Counts a read of the configuration, which may be one too many for it to stay as it is.

@@ -13,7 +13,9 @@ use anyhow::{bail, ensure, Context, Result};
 /// The faults, for people.
 pub const FAULTS: &str = "\
 vanish:N            gone after N register accesses: reads are all ones, no DMA, no interrupts
-ones:AREA           all-ones reads of common, isr, device or migration
+ones:AREA           all-ones reads of common, isr, device or migration, or of pci: capabilities
+noise:AREA:N:SEED   N of 256 reads of an area are wrong, in ways that follow from SEED
+storm:N             register accesses raise any vector, N times in all
 reset:never|N       a reset ends never, or after its status was read N times
 stop:never          a queue that was disabled reads as enabled and goes on
 enable:strict       a queue that was enabled cannot be set up any more
@@ -61,6 +63,8 @@ pub enum Area {
     Device,
     /// The live-migration registers.
     Migration,
+    /// Configuration space.
+    Pci,
 }
 
 /// How long a reset takes, in reads of the device status.
@@ -126,6 +130,10 @@ pub enum Fault {
     Vanish(u64),
     /// Registers that read as all ones.
     Ones(Area),
+    /// Registers of which so many reads of 256 are wrong, and what these follow from.
+    Noise(Area, u8, u32),
+    /// So many interrupts that nobody expects.
+    Storm(u32),
     /// A reset that takes its time.
     Reset(ResetTime),
     /// Queues cannot be disabled.
@@ -202,7 +210,8 @@ impl FromStr for Area {
             "isr" => Area::Isr,
             "device" => Area::Device,
             "migration" => Area::Migration,
-            _ => bail!("'{text}' is none of common, isr, device and migration"),
+            "pci" => Area::Pci,
+            _ => bail!("'{text}' is none of common, isr, device, migration and pci"),
         })
     }
 }
@@ -247,6 +256,7 @@ impl Fault {
             "cap-offset" => return capability(|n| number(n).map(Field::Offset)),
             "cap-length" => return capability(|n| number(n).map(Field::Length)),
             "churn" => return churn(values),
+            "noise" => return noise(values),
             _ => (),
         }
         let [value] = values else {
@@ -268,6 +278,7 @@ impl Fault {
             "chain" => Fault::Chain(value.parse()?),
             "cap-missing" => Fault::Capability(value.parse()?, Field::Missing),
             "stray" => Fault::Stray(number(value)?),
+            "storm" => Fault::Storm(number(value)?),
             "flap" => {
                 let interval = number(value)?;
                 ensure!(interval > 0, "an interval of at least 1 ms");
@@ -286,6 +297,13 @@ fn churn(values: &[&str]) -> Result<Fault> {
     };
     ensure!(reads > 0, "at least 1 read between changes");
     Ok(Fault::Churn(Churn { reads, times }))
+}
+
+fn noise(values: &[&str]) -> Result<Fault> {
+    match values {
+        [area, rate, seed] => Ok(Fault::Noise(area.parse()?, number(rate)?, number(seed)?)),
+        _ => bail!("an area, how many of 256 reads are wrong, and a seed"),
+    }
 }
 
 /// The faults that a device has.
@@ -353,6 +371,8 @@ mod tests {
         for (text, fault) in [
             ("vanish:0", Fault::Vanish(0)),
             ("ones:migration", Fault::Ones(Area::Migration)),
+            ("noise:pci:3:9", Fault::Noise(Area::Pci, 3, 9)),
+            ("storm:100", Fault::Storm(100)),
             ("reset:never", Fault::Reset(ResetTime::Never)),
             ("reset:7", Fault::Reset(ResetTime::Reads(7))),
             ("queue-size:65535", Fault::QueueSize(None, 65535)),
@@ -395,6 +415,9 @@ mod tests {
             "cap-bar:pci:1",
             "cap-len:isr:256",
             "chain:ring",
+            "noise:all:1:1",
+            "noise:isr:256:1",
+            "noise:isr:1",
             "churn:0",
             "churn:1:2:3",
             "flap:0",

@@ -15,8 +15,8 @@
 //! - [`device`] is the function; [`pci`] is its configuration space, [`registers`] its BARs,
 //!   [`interrupts`] its vectors, [`queue`] its virtqueues, [`dma`] its view of memory.
 //! - [`function`] is the virtio device behind them: [`net`] or [`blk`].
-//! - [`settings`] says what the device is, [`faults`] what is wrong with it, [`console`] changes
-//!   that while it runs and reports.
+//! - [`settings`] says what the device is, [`faults`] what is wrong with it, [`hostile`] makes that
+//!   up, [`console`] changes it while it runs and reports.
 //!
 //! The guest is not trusted: what it writes to registers or memory can break its own device only.
 
@@ -26,6 +26,7 @@ pub mod device;
 pub mod dma;
 pub mod faults;
 pub mod function;
+pub mod hostile;
 pub mod interrupts;
 pub mod layout;
 pub mod net;

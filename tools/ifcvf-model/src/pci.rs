@@ -20,6 +20,9 @@ const BUS_MASTER: u8 = 1 << 2;
 /// Bit of the status register: there is a list of capabilities.
 const HAS_CAPABILITIES: u8 = 1 << 4;
 
+/// The end of the header; capabilities are behind it.
+pub const HEADER_LEN: u64 = 0x40;
+
 const MSIX: usize = 0x40;
 /// Where the last capability is that the end of configuration space cuts.
 const CUT: usize = 0xf8;

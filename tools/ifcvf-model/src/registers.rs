@@ -9,6 +9,7 @@ use virtio_bindings::virtio_config::{
 
 use crate::device::Device;
 use crate::faults::{Area, Fault, ResetTime};
+use crate::hostile;
 use crate::interrupts::NO_VECTOR;
 use crate::layout::{self, migration};
 
@@ -18,6 +19,7 @@ const DRIVER_OK: u8 = VIRTIO_CONFIG_S_DRIVER_OK as u8;
 /// Offsets in the common configuration (virtio 1.3, section 4.1.4.3).
 mod common {
     pub(super) const DEVICE_FEATURE_SELECT: u64 = 0;
+    pub(super) const DEVICE_FEATURE: u64 = 4;
     pub(super) const DRIVER_FEATURE_SELECT: u64 = 8;
     pub(super) const DRIVER_FEATURE: u64 = 12;
     pub(super) const CONFIG_VECTOR: u64 = 16;
@@ -120,6 +122,7 @@ impl Device {
             // Doorbells read as zero; the MSI-X table is QEMU's, and nothing is ever pending.
             _ => return,
         };
+        self.storm();
         if self.faults.has(Fault::Ones(area)) {
             data.fill(0xff);
             return;
@@ -136,6 +139,22 @@ impl Device {
                 copy(&self.function.config(), offset - layout::DEVICE, data);
             }
             Area::Migration => self.read_migration(offset, data),
+            Area::Pci => (),
+        }
+        self.spoil(area, data);
+        if area == Area::Common && offset == common::DEVICE_FEATURE && self.settings.is_net() {
+            self.hide_control(data);
+        }
+    }
+
+    /// Noise must not make a driver wait for a control queue that is not there.
+    fn hide_control(&self, data: &mut [u8]) {
+        let control = (hostile::CONTROL & !self.features()) as u32;
+
+        if self.common.device_feature_select == 0 {
+            for (byte, hidden) in data.iter_mut().zip(control.to_le_bytes()) {
+                *byte &= !hidden;
+            }
         }
     }
 
@@ -145,6 +164,7 @@ impl Device {
         if !self.count_access() {
             return;
         }
+        self.storm();
         let known = match (bar, offset) {
             (layout::VIRTIO_BAR, layout::COMMON..layout::ISR) => {
                 self.write_common(offset - layout::COMMON, data)

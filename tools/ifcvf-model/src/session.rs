@@ -197,11 +197,7 @@ fn region_read(device: &mut Device, body: &Body) -> io::Result<Body> {
     check_range(device, region, offset, count)?;
     let mut data = vec![0; count as usize];
     if region == CONFIG_REGION {
-        if device.gone() {
-            data.fill(0xff);
-        } else {
-            device.config.read(offset, &mut data);
-        }
+        device.read_config(offset, &mut data);
     } else {
         device.read_bar(region, offset, &mut data);
     }

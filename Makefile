@@ -196,6 +196,22 @@ kernel-tree: kernel-patch
 	+$(Q)tree=$$($(toolbox) path tree) && \
 		$(toolbox) run tools/kernel-tree "$$tree" "$(shell $(toolbox) path source)" $(in_tree)/tree $(if $(FILTER),'$(FILTER)')
 
+# The fuzzers alone. All that they do follows from SEED, for TIME seconds each.
+fuzzers = $(notdir $(wildcard tests/scenarios/fuzz-*.sh))
+
+PHONY += fuzz
+fuzz: programs debug-modules
+	$(Q)seed=$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')); \
+	echo "seed $$seed: \`make fuzz SEED=$$seed' does the same"; \
+	for name in $(fuzzers); do \
+		awk -v seed=$$seed -v time=$(or $(TIME),60) ' \
+			/^seed=/ { $$0 = "seed=" seed } \
+			/^seconds=/ { $$0 = "seconds=" time } \
+			/^# timeout: / { $$3 += 4 * time } \
+			{ print }' tests/scenarios/$$name >$(build)/$$name || exit; \
+	done
+	$(Q)$(toolbox) --debug run $(programs_in)/vm run --show $(fuzzers:%=$(build)/%)
+
 PHONY += check
 check:
 	$(Q)tools/steps check $(SCENARIOS)
@@ -250,6 +266,8 @@ Development:
   kernel-patch     patches for a kernel's source, into build/kernel-patch/patches
   kernel-tree      build a kernel with these patches, and run the tests that are built in; FILTER
                    as for kunit
+  fuzz             random use of the modules, in the debugging kernel; SEED=NUMBER does the same as
+                   that time, TIME=SECONDS for so long each
   bench            instructions per operation, beside the C modules
   shellcheck       lint scripts
 

@@ -2,7 +2,6 @@
 # shellcheck shell=busybox
 #
 # title: ifcvf on functions that are broken in every way: it says what is wrong, and goes on
-# debugging: also
 # modules: ours/vdpa ours/virtio_vdpa ours/vhost_vdpa ours/ifcvf stock/virtio_net stock/vhost_iotlb
 # tools: vdpa guest vhost-client
 # files: tests/model.sh tests/vhost-devices.sh

@@ -2,7 +2,6 @@
 # shellcheck shell=busybox
 #
 # title: messages about mappings, good and bad, and what the device reaches
-# debugging: also
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net
 # tools: vdpa vhost-client guest
 # files: tests/vhost-devices.sh

@@ -11,14 +11,12 @@ mod blk;
 mod counts;
 mod failures;
 mod frames;
-mod netlink;
-mod sys;
-mod vdpa;
 
 use std::process::ExitCode;
 
 use arguments::Arguments;
 use checks::{arguments, random, report};
+use guest::{netlink, sys, vdpa};
 use report::Report;
 
 const USAGE: &str = "\

@@ -9,7 +9,6 @@ pub mod framing;
 pub mod fuzz;
 pub mod many;
 pub mod meaning;
-pub mod mutation;
 pub mod numbers;
 pub mod privilege;
 pub mod strings;

@@ -31,7 +31,7 @@ impl Module {
     }
 
     fn load(&self) -> io::Result<()> {
-        sys::module::load(&self.image)
+        sys::module::load(&self.image, c"")
     }
 
     fn unload(&self) -> io::Result<()> {

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod client;
 pub mod controller;
 pub mod message;
+pub mod mutation;
 
 pub use answer::{Answer, End, Part, Refusal};
 pub use client::Client;

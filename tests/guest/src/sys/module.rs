@@ -7,15 +7,15 @@ use std::io;
 
 use super::checked;
 
-/// Loads a module from the contents of its file, without parameters.
-pub fn load(image: &[u8]) -> io::Result<()> {
-    // SAFETY: `image` is valid for reads of the length given, and the parameters are an empty string.
+/// Loads a module from the contents of its file, with parameters as on the command line of `insmod`.
+pub fn load(image: &[u8], parameters: &CStr) -> io::Result<()> {
+    // SAFETY: `image` is valid for reads of the length given, and the parameters end with a zero byte.
     let result = unsafe {
         libc::syscall(
             libc::SYS_init_module,
             image.as_ptr(),
             image.len(),
-            c"".as_ptr(),
+            parameters.as_ptr(),
         )
     };
     checked(result as libc::c_int).map(drop)

@@ -5,8 +5,12 @@
 use anyhow::{bail, ensure, Context, Result};
 
 use super::schema::{attribute, attribute_type, command, Kind, VERSION};
+use crate::netlink::answer::{Content, Received};
 use crate::netlink::message::Attribute;
 use crate::netlink::Part;
+
+/// The highest number of an error that programs know.
+const MAX_ERRNO: i32 = 133;
 
 /// The attributes of the answers, in groups that differ by device type.
 const PARENT: &[u16] = &[attribute::MGMTDEV_BUS_NAME, attribute::MGMTDEV_DEV_NAME];
@@ -105,6 +109,30 @@ pub fn check(part: &Part) -> Result<()> {
         );
     }
     check_statistics(part.command, &attributes)
+}
+
+/// Fails if a message from the kernel makes no sense. Returns the number of the error if it is a
+/// refusal, or 0.
+pub fn judge(answer: &Received, family: u16) -> Result<i32> {
+    let refusal = match &answer.content {
+        Content::Part(part) => {
+            // The rest of a message that was cut may be one to another family.
+            if part.family == family {
+                check(part)?;
+            }
+            return Ok(0);
+        }
+        Content::Acknowledgement { refusal, .. } | Content::Done(refusal) => refusal,
+    };
+
+    // Errors that programs do not know, and those that only a mistake of the kernel leads to.
+    ensure!(
+        (0..=MAX_ERRNO).contains(&refusal.errno)
+            && ![libc::EFAULT, libc::ENOMEM, libc::EINTR].contains(&refusal.errno),
+        "it was refused with error {}",
+        refusal.errno
+    );
+    Ok(refusal.errno)
 }
 
 /// Fails if an attribute's value is not of its type.

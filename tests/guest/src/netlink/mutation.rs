@@ -2,8 +2,8 @@
 
 //! Good messages, made bad by chance.
 
-use crate::netlink::message::ATTRIBUTES;
-use crate::netlink::{align, ATTRIBUTE_HEADER, MESSAGE_HEADER};
+use super::message::ATTRIBUTES;
+use super::{align, ATTRIBUTE_HEADER, MESSAGE_HEADER};
 use crate::random::Random;
 
 /// Values that are at the edge of something.
@@ -130,8 +130,8 @@ fn once(random: &mut Random, message: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Message;
     use super::*;
-    use crate::netlink::Message;
 
     fn message() -> Vec<u8> {
         Message::generic(0x20, 5, 3, 1)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: random calls, messages and netlink messages, while devices and modules come and go
+# modules: ours/vdpa ours/vhost_vdpa ours/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
+# modules: stock/virtio_net stock/virtio_blk
+# tools: vdpa fuzz guest
+# cpus: 2
+# memory: 1536M
+# timeout: 600
+# debugging: only
+
+# `make fuzz` puts others here, and adds to the timeout.
+seed=1
+seconds=60
+
+# What is there to begin with. The fuzzer loads simulators again, with other parameters. A disk takes long
+# to make on this kernel, so there is one for all devices.
+load_all() {
+	# A device that two drivers would take gets the first.
+	load stock/virtio_net && load stock/virtio_blk && load ours/vdpa && load ours/vhost_vdpa && load ours/virtio_vdpa &&
+		load ours/vdpa_sim_net use_va=0 && load ours/vdpa_sim_blk shared_backend=1
+}
+
+echo 8 >/proc/sys/vm/nr_hugepages
+load_all
+guest counts >/tmp/before
+
+checks fuzz calls --seed $seed --seconds $seconds
+checks guest counts --compare /tmp/before --slack-kb 16384
+check "all is unloaded" unload vdpa_sim_net vdpa_sim_blk virtio_vdpa vhost_vdpa vdpa

@@ -64,7 +64,9 @@ pub trait Ring {
     /// # Errors
     ///
     /// - [`RingError::Broken`]: the used ring could not be written, now or earlier.
-    /// - [`RingError::NotInFlight`]: the token is older than the last [`Ring::set_state`].
+    /// - [`RingError::NotInFlight`]: no chain is in flight, so that the token must be older than the last
+    ///   [`Ring::set_state`]. While newer ones are in flight that is not noticed: whoever sets the state
+    ///   forgets the tokens that it has.
     fn complete<M: Memory>(
         &mut self,
         memory: &M,

@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: modelled cards as what they also are, virtio devices: the kernel's own drivers use them
+# debugging: no, it uses none of our modules
 # modules: stock/virtio_net stock/virtio_blk stock/ext4
 # tools: guest mkfs.ext4
 # files: tests/model.sh tests/traffic.sh

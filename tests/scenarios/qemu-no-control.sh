@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: QEMU without a control queue, when it enables virtqueues before it says where they are
+# debugging: no, an emulator in an emulator takes too long there
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net stock/vhost_iotlb stock/kvm_amd
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/traffic.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/frames.sh

@@ -121,8 +121,6 @@ hostile() {
 		life $number "$1" 2>/tmp/life
 	status=$?
 	model $number heal
-	# What flaps may have been down just now.
-	model $number link up
 	begin=$(($(date +%s) - begin))
 	if [ $status != 0 ] || [ $begin -gt $longest ]; then
 		fail "seed $((seed + $1)), function $number" \

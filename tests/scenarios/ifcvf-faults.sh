@@ -174,7 +174,6 @@ for attempt in 1 2 3 4 5; do
 	usleep 100000
 done
 model 0 heal
-model 0 link up
 check "the interface works afterwards" wait_for 5 stream 0
 
 # Both states of the address, never half of one and half of the other.
@@ -192,8 +191,6 @@ model 0 fault churn:1
 check "a configuration that never stops changing is not waited for long" within 15 config
 check "the log says so" said "s for the configuration not to change while it is read"
 model 0 heal
-# The link was changed too, who knows how often.
-model 0 link up
 
 check "the device is deleted" vdpa dev del vf0
 

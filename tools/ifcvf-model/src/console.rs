@@ -15,7 +15,8 @@ pub const COMMANDS: &str = "\
 DEVICE report       print counters and state; devices are numbered from 0, in the order given
 DEVICE fault FAULT  add a fault
 DEVICE hostile SEED replace all faults by those that follow from SEED, and print them
-DEVICE heal         remove all faults; a function that had vanished is there again
+DEVICE heal         remove all faults; a function that had vanished is there again, and the carrier
+                    is what it was set to
 DEVICE link up|down set the carrier";
 
 /// Executes a line and returns the answer.

@@ -66,6 +66,8 @@ pub struct Device {
     /// Reads of the configuration since it changed.
     config_reads: u32,
     next_flap: Option<Instant>,
+    /// The carrier as it was set, which faults change for a while.
+    carrier: bool,
     /// What is read wrongly.
     noise: Vec<(Area, Noise)>,
     /// Interrupts still to come that nobody expects, and where they go.
@@ -99,6 +101,7 @@ impl Device {
             churn: None,
             config_reads: 0,
             next_flap: None,
+            carrier: true,
             noise: Vec::new(),
             storm: None,
         };
@@ -134,13 +137,15 @@ impl Device {
         self.faults_changed();
     }
 
-    /// Removes all faults. A function that had vanished is there again, as after power-on.
+    /// Removes all faults. A function that had vanished is there again, as after power-on, and the
+    /// carrier is what it was set to.
     pub fn clear_faults(&mut self) {
         self.faults.clear();
         if std::mem::take(&mut self.gone) {
             self.reset();
         }
         self.faults_changed();
+        self.show_link(self.carrier);
     }
 
     fn faults_changed(&mut self) {
@@ -439,6 +444,11 @@ impl Device {
 
     /// Sets the carrier of a network device.
     pub fn set_link(&mut self, up: bool) {
+        self.carrier = up;
+        self.show_link(up);
+    }
+
+    fn show_link(&mut self, up: bool) {
         if let Some(net) = self.function.net() {
             if net.up != up {
                 net.up = up;
@@ -459,7 +469,7 @@ impl Device {
         if self.next_flap.is_some_and(|next| next <= now) {
             self.next_flap = self.flap_interval().map(|interval| now + interval);
             let up = self.function.net().is_some_and(|net| net.up);
-            self.set_link(!up);
+            self.show_link(!up);
         }
     }
 }

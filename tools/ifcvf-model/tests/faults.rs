@@ -135,6 +135,23 @@ fn a_link_that_flaps() {
 }
 
 #[test]
+fn a_link_is_as_it_was_set_when_faults_are_gone() {
+    let model = Model::start("fault=flap:1");
+    let mut driver = Driver::new(&model);
+    driver.start();
+    for command in ["link up", "link down"] {
+        model.console(command);
+        model.console("fault flap:1");
+        for _ in 0..3 {
+            driver.wait_for(2);
+        }
+        model.console("heal");
+        let up = driver.client.read16(0, 0x2006) & 1 == 1;
+        assert_eq!(up, command == "link up");
+    }
+}
+
+#[test]
 fn a_queue_that_does_not_stop() {
     let model = Model::start("fault=stop:never");
     let mut driver = Driver::new(&model);

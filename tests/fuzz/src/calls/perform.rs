@@ -15,14 +15,14 @@ use anyhow::{Context, Result};
 use guest::sys::module;
 use vhost_client::device::Device;
 use vhost_client::queue::event;
-use vhost_client::sys::{limit_locked_memory, Argument, Mailbox, Request};
+use vhost_client::sys::{limit_locked_memory, Argument, Doorbell, Mailbox, Request, PAGE};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::action::{Action, Fd, Given, Place};
 use super::asking;
 use super::layout::{DEVICES, QUEUES};
 use super::rings::Rings;
-use crate::sys::{in_child, Arena, Doorbell};
+use crate::sys::{in_child, Arena};
 use crate::tally::Outcome;
 
 /// What all threads share.
@@ -183,7 +183,9 @@ impl<'a> Performer<'a> {
                 resize,
             } => {
                 let device = device(number)?;
-                let mut doorbell = Doorbell::map(device.as_fd(), *page, *len, *protection, *flags)?;
+                let offset = page.wrapping_mul(PAGE as u64) as libc::off_t;
+                let mut doorbell =
+                    Doorbell::map(device.as_fd(), offset, *len, *protection, *flags)?;
 
                 doorbell.protect(libc::PROT_WRITE)?;
                 resize.map_or(Ok(()), |len| doorbell.resize(len))

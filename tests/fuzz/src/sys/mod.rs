@@ -6,12 +6,10 @@
 
 mod arena;
 mod child;
-mod doorbell;
 mod kcov;
 
 pub use arena::{Arena, Piece, PIECE, PIECES};
 pub use child::{in_child, Errand};
-pub use doorbell::Doorbell;
 pub use kcov::Kcov;
 
 use std::io;

@@ -3,9 +3,92 @@
 //! The page of a device file that rings a virtqueue.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::PAGE;
+use super::{checked, PAGE};
+
+/// Pages of a device that are mapped.
+///
+/// # Invariants
+///
+/// The `len` bytes from `address` belong to this object, and nobody accesses them.
+pub struct Doorbell {
+    address: *mut libc::c_void,
+    len: usize,
+}
+
+/// The result of a system call that returns an address.
+fn mapped(address: *mut libc::c_void) -> io::Result<*mut libc::c_void> {
+    if address == libc::MAP_FAILED {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(address)
+    }
+}
+
+impl Doorbell {
+    /// Maps pages of a device, from `offset` on. `protection` and `flags` are those of `mmap(2)`, of which
+    /// `MAP_FIXED` is left out.
+    pub fn map(
+        fd: BorrowedFd<'_>,
+        offset: libc::off_t,
+        len: usize,
+        protection: i32,
+        flags: i32,
+    ) -> io::Result<Self> {
+        let flags = flags & !libc::MAP_FIXED;
+
+        // SAFETY: The kernel picks an address where nothing is.
+        let address = mapped(unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                protection,
+                flags,
+                fd.as_raw_fd(),
+                offset,
+            )
+        })?;
+        // INVARIANT: This is what was mapped, and nobody was told of it.
+        Ok(Self { address, len })
+    }
+
+    /// Moves it elsewhere, with another length.
+    pub fn resize(&mut self, len: usize) -> io::Result<()> {
+        let flags = libc::MREMAP_MAYMOVE;
+        // SAFETY: By the type invariants, nobody will look for it where it was.
+        let address = mapped(unsafe { libc::mremap(self.address, self.len, len, flags) })?;
+
+        // INVARIANT: This is where it is now.
+        self.address = address;
+        self.len = len;
+        Ok(())
+    }
+
+    /// Changes what it may be accessed for (`PROT_*`).
+    pub fn protect(&self, protection: i32) -> io::Result<()> {
+        // SAFETY: By the type invariants, nobody accesses it.
+        checked(unsafe { libc::mprotect(self.address, self.len, protection) })?;
+        Ok(())
+    }
+
+    /// Takes it away.
+    pub fn unmap(self) -> io::Result<()> {
+        let this = ManuallyDrop::new(self);
+
+        // SAFETY: By the type invariants, this is nobody else's, and it is not used again.
+        checked(unsafe { libc::munmap(this.address, this.len) })?;
+        Ok(())
+    }
+}
+
+impl Drop for Doorbell {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, this is nobody else's.
+        unsafe { libc::munmap(self.address, self.len) };
+    }
+}
 
 /// Maps a page of a device and takes it away again.
 ///
@@ -24,22 +107,5 @@ pub fn map(
         return Err(io::ErrorKind::InvalidInput.into());
     };
 
-    // SAFETY: The kernel picks an address where nothing is.
-    let address = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            len,
-            protection,
-            flags,
-            fd.as_raw_fd(),
-            offset,
-        )
-    };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-
-    // SAFETY: This is what was mapped, and nobody was told of it.
-    super::checked(unsafe { libc::munmap(address, len) })?;
-    Ok(())
+    Doorbell::map(fd, offset, len, protection, flags)?.unmap()
 }

@@ -13,7 +13,7 @@ mod mailbox;
 
 pub use area::{Advice, Area, PAGE};
 pub use compat::{has_32_bit_entry, ioctl32};
-pub use doorbell::map as map_doorbell;
+pub use doorbell::{map as map_doorbell, Doorbell};
 pub use ioctl::{ioctl, Argument, Request};
 pub use mailbox::{Mailbox, Place};
 

@@ -71,7 +71,9 @@ modules: setup
 	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules $(without)
 	@$(call collect,$(obj),$(modules))
 
+# Without what is for tests only.
 PHONY += modules_install
+modules_install: without = CONFIG_RUST_VDPA_TEST=n CONFIG_RUST_VDPA_BAR_SHIM=n CONFIG_RUST_VDPA_KUNIT=n
 modules_install: modules
 ifdef KDIR
 	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules_install
@@ -149,7 +151,7 @@ clippy-cargo: setup
 PHONY += shellcheck
 shellcheck: setup
 	$(Q)$(run) shellcheck --exclude=SC1091 tools/toolbox tools/steps tools/kernel-patch tools/kernel-tree .ci/run \
-		$(wildcard tools/vm/src/guest/*.sh tests/*.sh tests/nested/*.sh tests/scenarios/*.sh tests/tree/*.sh)
+		$(wildcard tools/vm/src/guest/*.sh tests/*.sh tests/nested/*.sh tests/scenarios/*.sh tests/tree/*.sh tests/bench/*.sh)
 
 crates := vdpa virtqueue
 
@@ -194,7 +196,8 @@ kernel-patch: setup
 
 kernel-tree: kernel-patch
 	+$(Q)tree=$$($(toolbox) path tree) && \
-		$(toolbox) run tools/kernel-tree "$$tree" "$(shell $(toolbox) path source)" $(in_tree)/tree $(if $(FILTER),'$(FILTER)')
+		$(toolbox) run tools/kernel-tree "$$tree" "$(shell $(toolbox) path source)" \
+			$(in_tree)/tree $(build)/kernel-tree $(if $(FILTER),'$(FILTER)')
 
 # The fuzzers alone. All that they do follows from SEED, for TIME seconds each.
 fuzzers = $(notdir $(wildcard tests/scenarios/fuzz-*.sh))

@@ -2,7 +2,6 @@
 # shellcheck shell=busybox
 #
 # title: a parent that fails in each step, and what the transport asks of one that does not
-# debugging: also
 # modules: ours/vdpa ours/virtio_vdpa ours/vdpa_test ours/vdpa_null ours/vdpa_sim_net stock/virtio_net
 # tools: vdpa guest
 # timeout: 120

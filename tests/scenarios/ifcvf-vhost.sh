@@ -2,7 +2,6 @@
 # shellcheck shell=busybox
 #
 # title: modelled cards through character devices: I/O, suspended, resumed, restored
-# debugging: also
 # modules: ours/vdpa ours/vhost_vdpa ours/ifcvf
 # tools: vdpa vhost-client guest
 # files: tests/ifcvf.sh tests/model.sh tests/vhost-devices.sh

@@ -2,7 +2,6 @@
 # shellcheck shell=busybox
 #
 # title: unloading in every order, deletion during traffic 200 times, nothing leaks
-# debugging: also
 # modules: ours/vdpa ours/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # modules: stock/vhost_iotlb stock/virtio_net stock/virtio_blk
 # tools: vdpa guest

@@ -2,7 +2,6 @@
 # shellcheck shell=busybox
 #
 # title: devices are taken away while a process holds them
-# debugging: also
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # tools: vdpa vhost-client guest
 # files: tests/vhost-devices.sh

@@ -2,7 +2,6 @@
 # shellcheck shell=busybox
 #
 # title: net and block I/O through character devices, suspended, restored, in two address spaces
-# debugging: also
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # tools: vdpa vhost-client guest
 # files: tests/vhost-devices.sh

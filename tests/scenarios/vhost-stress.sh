@@ -2,7 +2,6 @@
 # shellcheck shell=busybox
 #
 # title: character devices under threads, random calls, and programs that are killed
-# debugging: also
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # tools: vdpa vhost-client guest
 # files: tests/vhost-devices.sh

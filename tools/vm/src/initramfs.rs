@@ -16,9 +16,13 @@ use crate::modules::{self, output};
 use crate::scenario::Scenario;
 use crate::Places;
 
-/// The first program of a guest, and what scenarios call.
+/// The first program of a guest, and what it runs besides scenarios.
 const INIT: &str = include_str!("guest/init.sh");
-const LIBRARY: &str = include_str!("guest/scenario.sh");
+const LIBRARY: &[(&str, &str)] = &[
+    ("/lib/scenario.sh", include_str!("guest/scenario.sh")),
+    ("/lib/tidy.sh", include_str!("guest/tidy.sh")),
+    ("/lib/leaks.sh", include_str!("guest/leaks.sh")),
+];
 
 /// Where the root keeps programs.
 const PROGRAMS: &[&str] = &["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin"];
@@ -127,7 +131,14 @@ pub fn build(places: &Places, scenario: &Scenario) -> Result<PathBuf> {
     let directory = places.scratch(&format!("vm/{}", scenario.name))?;
     let tree = Tree::new(directory.join("tree"))?;
     base(&tree)?;
-    tree.link(&scenario.path, Path::new("/scenario.sh"))?;
+    for (number, script) in scenario.scripts.iter().enumerate() {
+        let name = script
+            .file_name()
+            .with_context(|| format!("{} is no file", script.display()))?;
+        // Sorted as they are to be run.
+        let place = Path::new("/scenarios").join(format!("{number:03}"));
+        tree.link(script, &place.join(name))?;
+    }
     for (name, module) in modules::resolve(places, &scenario.modules)? {
         let place = format!("/modules/{name}");
         tree.link(&module.file, Path::new(&format!("{place}.ko")))?;
@@ -158,7 +169,7 @@ pub fn build_empty(places: &Places) -> Result<PathBuf> {
     let directory = places.scratch("vm/empty")?;
     let tree = Tree::new(directory.join("tree"))?;
     base(&tree)?;
-    tree.write("/scenario.sh", "ok \"it boots\"\n", 0o644)?;
+    tree.write("/scenarios/000/empty.sh", "ok \"it boots\"\n", 0o644)?;
     let archive = directory.join("initramfs.cpio");
     tree.archive(&archive)?;
     Ok(archive)
@@ -166,7 +177,9 @@ pub fn build_empty(places: &Places) -> Result<PathBuf> {
 
 fn base(tree: &Tree) -> Result<()> {
     tree.write("/init", INIT, 0o755)?;
-    tree.write("/lib/scenario.sh", LIBRARY, 0o644)?;
+    for (place, text) in LIBRARY {
+        tree.write(place, text, 0o644)?;
+    }
     tree.link(Path::new("/usr/bin/busybox"), Path::new("/bin/busybox"))
 }
 

@@ -31,13 +31,14 @@ use scenario::Scenario;
 
 const USAGE: &str = "\
 usage: vm run [--show] [--keep-going] SCENARIO...   one after the other
-       vm check [-j N] SCENARIO...                  several at a time; the last line counts
+       vm check [-j N] [--together N] SCENARIO...   several at a time; the last line counts
 
 A scenario is a path, or the name of one in tests/scenarios.
 
   --show        print what the scenario prints, as it comes, and nothing else
   --keep-going  run the others when one has failed
   -j N          so many at a time [one for each CPU, at most 8]
+  --together N  boot once for up to N scenarios that ask for the same machine [1]
   --kernel DIR  a kernel as /lib/modules/RELEASE, with vmlinuz in it [$KERNEL_MODULES]
   --build DIR   where modules are found and logs are left [build]
 ";
@@ -122,18 +123,21 @@ fn command(mut arguments: Arguments) -> Result<Totals> {
         Some("run") => {
             let show = arguments.contains("--show");
             let keep_going = arguments.contains("--keep-going");
-            check::one_by_one(&places, &scenarios(&places, arguments)?, show, keep_going)
+            let scenarios = on_kernel(&places, scenarios(arguments)?);
+            check::one_by_one(&places, &scenarios, show, keep_going)
         }
         Some("check") => {
             let jobs = arguments.opt_value_from_str("-j")?;
-            check::in_parallel(&places, scenarios(&places, arguments)?, jobs)
+            let most = arguments.opt_value_from_str("--together")?.unwrap_or(1);
+            let scenarios = Scenario::together(scenarios(arguments)?, most);
+            check::in_parallel(&places, on_kernel(&places, scenarios), jobs)
         }
         Some(other) => bail!("unknown command '{other}'\n{USAGE}"),
         None => bail!("no command\n{USAGE}"),
     }
 }
 
-fn scenarios(places: &Places, arguments: Arguments) -> Result<Vec<Scenario>> {
+fn scenarios(arguments: Arguments) -> Result<Vec<Scenario>> {
     let names = arguments.finish();
     if names.is_empty() {
         bail!("no scenario\n{USAGE}");
@@ -150,14 +154,20 @@ fn scenarios(places: &Places, arguments: Arguments) -> Result<Vec<Scenario>> {
             } else {
                 Path::new("tests/scenarios").join(format!("{name}.sh"))
             };
-            let mut scenario = Scenario::read(&path)?;
-            if places.debugging() {
-                // What it leaves is beside what it leaves on the other kernel.
-                scenario.name += DEBUGGING;
-                scenario.timeout *= SLOWNESS;
-                scenario.append.push(POISONED.to_owned());
-            }
-            Ok(scenario)
+            Scenario::read(&path)
         })
         .collect()
+}
+
+/// What the kernel changes in them.
+fn on_kernel(places: &Places, mut scenarios: Vec<Scenario>) -> Vec<Scenario> {
+    if places.debugging() {
+        for scenario in &mut scenarios {
+            // What it leaves is beside what it leaves on the other kernel.
+            scenario.name += DEBUGGING;
+            scenario.timeout *= SLOWNESS;
+            scenario.append.push(POISONED.to_owned());
+        }
+    }
+    scenarios
 }

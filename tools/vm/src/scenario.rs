@@ -23,7 +23,7 @@
 //! | `model` | a modelled IFC virtual function with these settings, see `ifcvf-model --help` | none |
 //! | `iommu` | `intel`: an IOMMU; needs a model | none |
 //! | `allocations` | `fail`: the kernel may say so | it may not |
-//! | `debugging` | `only`: for the debugging kernel; `also`: `make check` runs it there, too; `no, because …`: not for that | for all kernels, there by hand |
+//! | `debugging` | `only`: for the debugging kernel; `no, because …`: not for that | for all kernels |
 //!
 //! `modules`, `tools`, `files`, `append`, `qemu` and `model` may be given on several lines. In `qemu`
 //! and `model`, `{dir}` stands for a directory in which sockets can be.
@@ -37,12 +37,12 @@ use anyhow::{bail, ensure, Context, Result};
 
 use crate::modules::ModuleName;
 
-/// A script and what it asks for.
+/// A script and what it asks for; or several that are run in one boot.
 pub struct Scenario {
     /// The name of the file without its ending.
     pub name: String,
-    /// The script.
-    pub path: PathBuf,
+    /// The scripts, in the order in which they are run.
+    pub scripts: Vec<PathBuf>,
     /// What it shows, in a few words.
     pub title: String,
     /// Modules that the guest shall find.
@@ -93,6 +93,13 @@ impl Kernels {
             _ => None,
         }
     }
+
+    /// Whether both are refused by the same kernels.
+    fn same(&self, other: &Self) -> bool {
+        [false, true].iter().all(|&debugging| {
+            self.refusal(debugging).is_some() == other.refusal(debugging).is_some()
+        })
+    }
 }
 
 impl FromStr for Kernels {
@@ -101,9 +108,8 @@ impl FromStr for Kernels {
     fn from_str(text: &str) -> Result<Self> {
         match text.split_once(", ") {
             None if text == "only" => Ok(Kernels::Debugging),
-            None if text == "also" => Ok(Kernels::All),
             Some(("no", why)) => Ok(Kernels::NotDebugging(why.to_owned())),
-            _ => bail!("'{text}' is neither 'only', 'also' nor 'no, ' and why not"),
+            _ => bail!("'{text}' is neither 'only' nor 'no, ' and why not"),
         }
     }
 }
@@ -126,7 +132,7 @@ impl Scenario {
             cpus: 0,
             title: name.clone(),
             name,
-            path: path.to_owned(),
+            scripts: vec![path.to_owned()],
             modules: Vec::new(),
             tools: Vec::new(),
             files: Vec::new(),
@@ -159,6 +165,43 @@ impl Scenario {
             scenario.cpus = if scenario.icount { 1 } else { 2 };
         }
         Ok(scenario)
+    }
+
+    /// Whether both ask for the same machine, whatever they ask to have in it.
+    fn same_machine(&self, other: &Self) -> bool {
+        self.cpus == other.cpus
+            && self.memory == other.memory
+            && self.append == other.append
+            && self.qemu == other.qemu
+            && self.icount == other.icount
+            && self.models == other.models
+            && self.iommu == other.iommu
+            && self.allocations_fail == other.allocations_fail
+            && self.kernels.same(&other.kernels)
+    }
+
+    /// Has another one run after this one, in the same boot.
+    fn append(&mut self, other: Self) {
+        self.name = format!("{}+{}", self.name, other.name);
+        self.title = format!("{}; {}", self.title, other.title);
+        self.scripts.extend(other.scripts);
+        self.modules.extend(other.modules);
+        self.tools.extend(other.tools);
+        self.files.extend(other.files);
+        self.timeout += other.timeout;
+    }
+
+    /// Puts those that ask for the same machine together, `most` of them at most.
+    pub fn together(scenarios: Vec<Self>, most: usize) -> Vec<Self> {
+        let mut boots: Vec<Self> = Vec::new();
+        for scenario in scenarios {
+            let fits = |boot: &&mut Self| boot.scripts.len() < most && boot.same_machine(&scenario);
+            match boots.iter_mut().find(fits) {
+                Some(boot) => boot.append(scenario),
+                None => boots.push(scenario),
+            }
+        }
+        boots
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
@@ -261,7 +304,7 @@ mod tests {
             "# iommu: intel",
             "# iommu: amd\n# model:",
             "# allocations: succeed",
-            "# debugging: yes",
+            "# debugging: also",
             "# debugging: no",
         ] {
             assert!(parse(text).is_err(), "{text}");
@@ -277,11 +320,28 @@ mod tests {
         };
         assert_eq!(refusal("# cpus: 1", true), None);
         assert_eq!(refusal("# debugging: only", true), None);
-        assert_eq!(refusal("# debugging: also", false), None);
         assert!(refusal("# debugging: only", false).is_some());
         let slow = "# debugging: no, it is slow";
         assert_eq!(refusal(slow, true).as_deref(), Some("it is slow"));
         assert_eq!(refusal(slow, false), None);
+    }
+
+    #[test]
+    fn same_machines_are_booted_once() {
+        let texts = [
+            "# tools: a",
+            "# cpus: 3",
+            "# tools: b\n# timeout: 7",
+            "",
+            "# cpus: 3",
+        ];
+        let scenarios = texts.iter().map(|text| parse(text).unwrap()).collect();
+        let boots = Scenario::together(scenarios, 2);
+        let scripts: Vec<_> = boots.iter().map(|boot| boot.scripts.len()).collect();
+        assert_eq!(scripts, [2, 2, 1]);
+        assert_eq!(boots[0].tools, ["a", "b"]);
+        assert_eq!(boots[0].timeout, Duration::from_secs(120 + 7));
+        assert_eq!(boots[0].name, "some+some");
     }
 
     #[test]

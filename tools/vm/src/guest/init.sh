@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The first program of a guest: prepares, runs the scenario, ends the machine with its result.
+# The first program of a guest: prepares, runs the scenarios, ends the machine with their result.
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8
 /bin/busybox --install -s /bin
@@ -25,9 +25,34 @@ if [ -e /proc/sys/kernel/hung_task_timeout_secs ]; then
 fi
 ip link set lo up
 
+# Each in a process of its own: what it defines is gone when the next one begins.
+run_scenarios() {
+	failed=0
+	next=
+	for scenario in /scenarios/*/*.sh; do
+		if [ -n "$next" ]; then
+			run /lib/tidy.sh
+		fi
+		next=yes
+		echo "# scenario $(basename "$scenario" .sh)"
+		run "$scenario"
+	done
+	if [ -e /sys/kernel/debug/kmemleak ]; then
+		run /lib/leaks.sh
+	fi
+	echo "end of scenario"
+}
+
+run() {
+	sh /lib/scenario.sh "$1"
+	failed=$((failed + $?))
+}
+
 stty -F /dev/ttyS1 raw -echo
-sh /lib/scenario.sh </dev/null >/dev/ttyS1 2>&1
-failed=$?
+run_scenarios </dev/null >/dev/ttyS1 2>&1
+if [ $failed -gt 100 ]; then
+	failed=100
+fi
 
 # The port of QEMU's isa-debug-exit. What the kernel still has to say comes first.
 sync

@@ -45,12 +45,16 @@ in_time() {
 	timeout 5 "$@"
 }
 
-# gone NAME USE COMMAND...: the command takes the device away from a process that uses it so.
+# gone NAME USE COMMAND...: the command takes the device away from a process that uses it so (opened, owned,
+# running), or that waits for memory in a call (waiting).
 gone() {
-	local device=$1 use=$2
+	local device=$1 use=$2 how
 	shift 2
 	rm -f /tmp/gone
-	vhost-client gone --dev "$(vhost_of "$device")" --use "$use" --anon --timeout 20 >/tmp/gone &
+	how="gone --use $use --anon"
+	[ "$use" != waiting ] || how=slow
+	# shellcheck disable=SC2086 # These are words.
+	vhost-client $how --dev "$(vhost_of "$device")" --timeout 20 >/tmp/gone &
 	check "$device is in use ($use)" wait_for 20 grep -q READY /tmp/gone
 	check "it is taken away: $*" in_time "$@"
 	check "others are not kept waiting" in_time vdpa dev show

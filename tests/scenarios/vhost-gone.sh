@@ -19,6 +19,11 @@ for use_va in 1 0; do
 		check "a device is added" add_net net0
 		gone net0 $use vdpa dev del net0
 	done
+	# The debugging kernel does not have userfaultfd.
+	if ! debugging; then
+		check "a device is added" add_net net0
+		gone net0 waiting vdpa dev del net0
+	fi
 	check "a device is added" add_net net0
 	check "another is added" add_blk blk0
 	gone net0 running sh -c "echo net0 >/sys/bus/vdpa/drivers/vhost_vdpa/unbind"

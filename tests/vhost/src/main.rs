@@ -40,6 +40,9 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   gone      hold the device until it is taken away, for which `READY` is printed
       --use WHAT       opened, owned or running [running]
       --timeout S      seconds to wait [30]
+  slow      hold calls whose arguments are in memory that does not come, and the last of them until
+            the device is taken away, for which `READY` is printed
+      --timeout S      seconds to wait [30]
   failures  repeat each call with the first, second, third ... allocation in it failing
       --only STEP      only this call
   script    print the results of a long sequence of calls, to compare drivers
@@ -69,6 +72,7 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "stress" => commands::stress::run(arguments, report),
         commands::stress::CHILD => commands::stress::run_child(arguments),
         "gone" => commands::gone::run(arguments, report),
+        "slow" => commands::slow::run(arguments, report),
         "failures" => commands::failures::run(arguments, report),
         "script" => commands::script::run(arguments, report),
         "bench" => commands::bench::run(arguments, report),

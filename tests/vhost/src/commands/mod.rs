@@ -10,6 +10,7 @@ pub mod ioctls;
 pub mod maps;
 pub mod net;
 pub mod script;
+pub mod slow;
 pub mod states;
 pub mod stress;
 

@@ -4,7 +4,7 @@
 
 use anyhow::{ensure, Result};
 
-use super::{Area, PAGE};
+use super::{Area, Awaited, PAGE};
 
 /// The pages: nothing, one to read and write, nothing, one to read, nothing.
 const WRITABLE: usize = 1;
@@ -31,6 +31,15 @@ impl Mailbox {
     /// Makes one at an address that fits into 32 bits.
     pub fn low() -> Result<Self> {
         Self::with(Area::low(PAGES * PAGE)?)
+    }
+
+    /// Makes one whose writable page is awaited.
+    pub fn awaited() -> Result<(Self, Awaited)> {
+        let mailbox = Self::new()?;
+        let start = mailbox.address(Place(WRITABLE * PAGE));
+        let awaited = Awaited::new(start..start + PAGE as u64)?;
+
+        Ok((mailbox, awaited))
     }
 
     fn with(area: Area) -> Result<Self> {

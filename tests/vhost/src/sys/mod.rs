@@ -6,12 +6,14 @@
 #![allow(unsafe_code)]
 
 mod area;
+mod awaited;
 mod compat;
 mod doorbell;
 mod ioctl;
 mod mailbox;
 
 pub use area::{Advice, Area, PAGE};
+pub use awaited::Awaited;
 pub use compat::{has_32_bit_entry, ioctl32};
 pub use doorbell::{map as map_doorbell, Doorbell};
 pub use ioctl::{ioctl, Argument, Request};

@@ -10,6 +10,8 @@
 . /files/traffic.sh
 . /files/model.sh
 
+# The function that ifcvf.sh is about.
+# shellcheck disable=SC2034
 vf=$(function_of 0)
 
 interface_of() {
@@ -29,11 +31,6 @@ stream() {
 	ip link set "$(interface_of "$1")" up && guest frames --if "$(interface_of "$1")" --count 200 --size 1514
 }
 
-# Traffic that goes on until its device is gone, which makes it fail.
-busy() {
-	guest frames --if "$1" --count 10000000 --size 1514 --inflight 32
-}
-
 again() {
 	local round
 	for round in $(seq "$1"); do
@@ -43,12 +40,9 @@ again() {
 }
 
 unbind_busy() {
-	add_vf vf0 && ip link set "$(interface_of vf0)" up || return
-	busy "$(interface_of vf0)" >/dev/null 2>&1 &
-	usleep 300000
-	echo "$vf" >/sys/bus/pci/drivers/ifcvf/unbind
-	wait
-	[ ! -e /sys/bus/vdpa/devices/vf0 ]
+	add_vf vf0 && ip link set "$(interface_of vf0)" up && busy "$(interface_of vf0)" || return
+	unbind 0
+	! wait $! && [ ! -e /sys/bus/vdpa/devices/vf0 ]
 }
 
 add_disk() {
@@ -139,7 +133,7 @@ idle
 check "added, used and deleted 5 times" again 5
 check "the function is taken away during traffic" unbind_busy
 idle
-check "it is given back" eval "echo $vf >/sys/bus/pci/drivers/ifcvf/bind && has_driver ifcvf"
+check "it is given back" eval "bind 0 && has_driver ifcvf"
 check "a device is added once more" add_vf vf0
 check "it works" stream vf0
 check "the disk is added once more" add_disk

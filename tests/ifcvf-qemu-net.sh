@@ -11,13 +11,16 @@ says() {
 }
 
 unbind_busy() {
+	local received before
 	add_vf vf0 && get_lease "$(interface)" || return
+	received=/sys/class/net/$(interface)/statistics/rx_bytes
+	before=$(cat "$received")
 	wget -q -O /dev/null http://10.0.2.100/ &
-	usleep 200000
+	wait_for 10 eval "[ \$(cat $received) -gt $((before + 100000)) ]" || return
 	unbind_vf
 	kill $! 2>/dev/null
-	wait
-	[ ! -e /sys/bus/vdpa/devices/vf0 ]
+	# It was not done.
+	! wait $! && [ ! -e /sys/bus/vdpa/devices/vf0 ]
 }
 
 # qemu_net INTERRUPT...: all of it, with these interrupts to be expected.

@@ -50,6 +50,30 @@ function_of() {
 	printf '0000:00:%02x.0\n' $((8 + $1))
 }
 
+# bind NUMBER, unbind NUMBER: ifcvf takes that function, or gives it back. What echo cannot write it
+# complains about, which others do not.
+bind() {
+	local address
+	address=$(function_of "$1")
+	echo "$address" >/sys/bus/pci/drivers/ifcvf/bind
+}
+
+unbind() {
+	local address
+	address=$(function_of "$1")
+	echo "$address" >/sys/bus/pci/drivers/ifcvf/unbind
+}
+
+# bound NUMBER: whether ifcvf has it.
+bound() {
+	[ -e "/sys/bus/pci/drivers/ifcvf/$(function_of "$1")" ]
+}
+
+# add NUMBER: makes vfNUMBER of it.
+add() {
+	vdpa dev add name "vf$1" mgmtdev "pci/$(function_of "$1")"
+}
+
 # interface_at NUMBER, disk_at NUMBER: what the kernel made of that device. The virtio device is below what
 # does DMA, which is the function.
 interface_at() {
@@ -58,4 +82,13 @@ interface_at() {
 
 disk_at() {
 	ls /sys/bus/pci/devices/"$(function_of "$1")"/virtio*/block
+}
+
+# busy INTERFACE: traffic that goes on in the background, as $!, until the device is gone, which makes it
+# fail. When this returns, much was sent.
+busy() {
+	local sent=/sys/class/net/$1/statistics/tx_packets before
+	before=$(cat "$sent")
+	guest frames --if "$1" --count 10000000 --size 1514 --inflight 32 >/dev/null 2>&1 &
+	wait_for 10 eval "[ \$(cat $sent) -gt $((before + 100)) ]"
 }

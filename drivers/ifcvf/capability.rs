@@ -29,6 +29,12 @@ const HEADER_LEN: u8 = 0x40;
 const CAPABILITIES_MAX: usize = (256 - HEADER_LEN as usize) / 4;
 /// The id of a vendor's capability.
 const VENDOR: u8 = 0x09;
+/// The id of the capability for MSI-X (PCI Local Bus 3.0, section 6.8.2).
+const MSIX: u8 = 0x11;
+/// In its message control: the number of vectors, less one.
+const MSIX_VECTORS: u16 = 0x7ff;
+/// In the words that say where something is: the number of the BAR.
+const MSIX_BAR: u32 = 7;
 
 /// The size of a `struct virtio_pci_cap`.
 const CAP_LEN: u8 = 16;
@@ -47,6 +53,15 @@ pub(crate) struct Place {
     pub(crate) range: Range<u64>,
 }
 
+impl Place {
+    /// Whether there are bytes that are in both.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.bar == other.bar
+            && self.range.start < other.range.end
+            && other.range.start < self.range.end
+    }
+}
+
 /// Where all structures of a device are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Structures {
@@ -56,6 +71,8 @@ pub(crate) struct Structures {
     pub(crate) device: Place,
     /// What `queue_notify_off` is to be multiplied with, in bytes.
     pub(crate) notify_multiplier: u32,
+    /// Where the MSI-X table is, and the pending bits. [`None`] where that is not known. Not checked.
+    pub(crate) msix: Option<[Place; 2]>,
 }
 
 /// The capabilities of a function, one after the other.
@@ -167,6 +184,30 @@ impl Capability {
 
         Ok((place(kind, bar, offset, len, bars)?, multiplier))
     }
+
+    /// Reads where the MSI-X table and the pending bits are, if this says it.
+    fn read_msix(self, space: &impl ConfigSpace) -> Option<[Place; 2]> {
+        if self.id != MSIX {
+            return None;
+        }
+        // What is behind the header of any capability.
+        let control = u16::from_le_bytes([self.len, self.cfg_type]);
+        let vectors = u64::from(control & MSIX_VECTORS) + 1;
+        let place = |at, len| {
+            let word = space.read32(at);
+            let start = u64::from(word & !MSIX_BAR);
+
+            Place {
+                bar: (word & MSIX_BAR) as u8,
+                range: start..start + len,
+            }
+        };
+
+        Some([
+            place(self.at.checked_add(4)?, 16 * vectors),
+            place(self.at.checked_add(8)?, 8 * vectors.div_ceil(64)),
+        ])
+    }
 }
 
 /// Checks where a structure is said to be. `bars` are the sizes of the BARs in bytes, 0 for those
@@ -219,9 +260,11 @@ pub(crate) fn find(space: &impl ConfigSpace, bars: &[u64; 6]) -> Result<Structur
     let mut notify = missing(Kind::Notify);
     let mut isr = missing(Kind::Isr);
     let mut device = missing(Kind::Device);
+    let mut msix = None;
     let mut capabilities = Capabilities::new(space)?;
 
     while let Some(capability) = capabilities.following()? {
+        msix = msix.or_else(|| capability.read_msix(space));
         let Some(kind) = capability.kind() else {
             continue;
         };
@@ -244,5 +287,6 @@ pub(crate) fn find(space: &impl ConfigSpace, bars: &[u64; 6]) -> Result<Structur
         isr: isr?.0,
         device: device?.0,
         notify_multiplier,
+        msix,
     })
 }

@@ -16,6 +16,7 @@ use crate::{
     vf::State, //
 };
 use kernel::{
+    alloc::KVVec,
     device::Device,
     prelude::*,
     sync::{
@@ -57,7 +58,7 @@ pub(crate) struct Hardware {
     pub(crate) vendor_id: u32,
     /// The features that can be offered.
     pub(crate) features: Features,
-    pub(crate) queues: KVec<Queue>,
+    pub(crate) queues: KVVec<Queue>,
     pub(crate) lines: Arc<Lines>,
     pub(crate) registers: Registers,
     /// The device configuration.

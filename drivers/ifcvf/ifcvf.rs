@@ -15,6 +15,7 @@ mod interrupts;
 mod limits;
 mod management;
 mod probe;
+mod queues;
 mod registers;
 mod vf;
 

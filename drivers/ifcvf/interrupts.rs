@@ -7,6 +7,7 @@ use crate::{
     registers::Selectors, //
 };
 use kernel::{
+    alloc::KVVec,
     fmt,
     irq::{
         self,
@@ -37,14 +38,14 @@ pub(crate) enum Mode {
 
 /// The consumer's callbacks, and what interrupt handlers need to choose among them.
 pub(crate) struct Lines {
-    pub(crate) queues: KVec<Pin<KBox<Callback>>>,
+    pub(crate) queues: KVVec<Pin<KBox<Callback>>>,
     pub(crate) config: Pin<KBox<Callback>>,
     isr: Window,
 }
 
 impl Lines {
     pub(crate) fn new(queues: u16, isr: Window) -> Result<Arc<Self>> {
-        let mut callbacks = KVec::with_capacity(queues.into(), GFP_KERNEL)?;
+        let mut callbacks = KVVec::with_capacity(queues.into(), GFP_KERNEL)?;
 
         for _ in 0..queues {
             callbacks.push(KBox::pin_init(Callback::new(), GFP_KERNEL)?, GFP_KERNEL)?;
@@ -115,7 +116,7 @@ impl irq::Handler for Handler {
 /// The interrupts of a device at work.
 pub(crate) struct Interrupts {
     /// The numbers of those that are for one virtqueue alone: of each virtqueue, in their order.
-    queues: KVec<Option<u32>>,
+    queues: KVVec<Option<u32>>,
 }
 
 impl Interrupts {
@@ -134,11 +135,13 @@ impl Interrupts {
         let result = Self::allocate(hardware).and_then(|mode| Self::request(hardware, mode));
 
         if let Err(error) = &result {
-            dev_err!(
-                hardware.dev,
-                "there are no interrupts for {} virtqueues and the configuration: {error:?}\n",
-                hardware.lines.queues.len()
-            );
+            if vdpa::ratelimit() {
+                dev_err!(
+                    hardware.dev,
+                    "there are no interrupts for {} virtqueues and the configuration: {error:?}\n",
+                    hardware.lines.queues.len()
+                );
+            }
             Self::tear_down(hardware);
         }
         result
@@ -156,14 +159,16 @@ impl Interrupts {
             _ => Mode::Shared,
         };
 
-        dev_info!(
-            hardware.dev,
-            "fewer than {all} interrupt vectors are to be had: {}\n",
-            match mode {
-                Mode::Single => "one is for everything",
-                _ => "one is for all virtqueues",
-            }
-        );
+        if vdpa::ratelimit() {
+            dev_info!(
+                hardware.dev,
+                "fewer than {all} interrupt vectors are to be had: {}\n",
+                match mode {
+                    Mode::Single => "one is for everything",
+                    _ => "one is for all virtqueues",
+                }
+            );
+        }
         Ok(mode)
     }
 
@@ -180,7 +185,7 @@ impl Interrupts {
                 Handler { lines, purpose },
             )
         };
-        let mut queues = KVec::new();
+        let mut queues = KVVec::new();
 
         match mode {
             Mode::PerQueue => {

@@ -59,13 +59,17 @@ pub(crate) fn states(count: u16, structures: &Structures, bars: &[u64; 6]) -> Re
     if bar_len < need {
         return Err(Fault::States { bar_len, need });
     }
+    let taken = Place {
+        bar: STATE_BAR,
+        range: 0..need,
+    };
     for (kind, place) in [
         (Kind::Common, &structures.common),
         (Kind::Notify, &structures.notify),
         (Kind::Isr, &structures.isr),
         (Kind::Device, &structures.device),
     ] {
-        if place.bar == STATE_BAR && place.range.start < need {
+        if place.overlaps(&taken) {
             return Err(Fault::Overlap { kind, need });
         }
     }
@@ -102,15 +106,35 @@ pub(crate) fn doorbell(
     Ok(offset)
 }
 
-/// Returns the size of the area with a virtqueue's doorbell, for userspace. [`None`] where something
-/// else may be in it: it is not all in the notification structure, which has `len` bytes. `page` is
-/// the size of a page.
-pub(crate) fn doorbell_area(offset: u64, multiplier: u32, len: u64, page: u64) -> Option<u64> {
-    let size = match multiplier {
+/// Returns the size of the area with a virtqueue's doorbell, which is at `offset` in the notification
+/// structure, for userspace. `page` is the size of a page.
+///
+/// [`None`] where something else may be in it: it is not all in that structure, or there too is
+/// another one, a state, or what belongs to MSI-X, all of which are the kernel's.
+pub(crate) fn doorbell_area(
+    offset: u64,
+    page: u64,
+    structures: &Structures,
+    states: &Place,
+) -> Option<u64> {
+    let Place { bar, range } = &structures.notify;
+    let size = match structures.notify_multiplier {
         // One for all virtqueues.
         0 => page,
         multiplier => multiplier.into(),
     };
+    let start = range.start + offset;
+    let area = Place {
+        bar: *bar,
+        range: start..start + size,
+    };
+    let others = [
+        &structures.common,
+        &structures.isr,
+        &structures.device,
+        states,
+    ];
+    let mut others = others.into_iter().chain(structures.msix.as_ref()?);
 
-    (offset + size <= len).then_some(size)
+    (area.range.end <= range.end && !others.any(|other| other.overlaps(&area))).then_some(size)
 }

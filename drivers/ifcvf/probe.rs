@@ -6,7 +6,8 @@ use crate::{
     capability::{
         self,
         ConfigSpace,
-        Place, //
+        Place,
+        Structures, //
     },
     fault::Fault,
     hardware::{
@@ -27,6 +28,7 @@ use crate::{
     vf::State, //
 };
 use kernel::{
+    alloc::KVVec,
     device::{
         Bound,
         Core,
@@ -145,7 +147,8 @@ fn probe_queue(
     selectors: &mut Selectors,
     index: u16,
     notify: &Window,
-    multiplier: u32,
+    found: &Structures,
+    states: &Place,
 ) -> Result<Result<Queue, Fault>> {
     let selected = selectors.queue(index)?;
     let size = selected.size()?;
@@ -156,8 +159,8 @@ fn probe_queue(
         let Some(size) = limits::queue_size(index, size)? else {
             return Ok(Queue::default());
         };
-        let offset = limits::doorbell(index, notify_off, multiplier, len)?;
-        let area = limits::doorbell_area(offset, multiplier, len, bindings::PAGE_SIZE as u64);
+        let offset = limits::doorbell(index, notify_off, found.notify_multiplier, len)?;
+        let area = limits::doorbell_area(offset, bindings::PAGE_SIZE as u64, found, states);
 
         Ok(Queue {
             size_max: Some(size),
@@ -175,12 +178,13 @@ fn probe_queues(
     selectors: &mut Selectors,
     count: u16,
     notify: &Window,
-    multiplier: u32,
-) -> Result<KVec<Queue>> {
-    let mut queues = KVec::with_capacity(count.into(), GFP_KERNEL)?;
+    found: &Structures,
+    states: &Place,
+) -> Result<KVVec<Queue>> {
+    let mut queues = KVVec::with_capacity(count.into(), GFP_KERNEL)?;
 
     for index in 0..count {
-        let queue = probe_queue(selectors, index, notify, multiplier)?;
+        let queue = probe_queue(selectors, index, notify, found, states)?;
 
         queues.push(queue.map_err(|fault| refuse(dev, fault))?, GFP_KERNEL)?;
     }
@@ -215,7 +219,7 @@ impl Hardware {
 
         let notify = map.window(&found.notify)?;
         let mut selectors = Selectors::new(common);
-        let queues = probe_queues(dev, &mut selectors, count, &notify, found.notify_multiplier)?;
+        let queues = probe_queues(dev, &mut selectors, count, &notify, &found, &states)?;
         let features = selectors.device_features()?.intersection(FEATURES);
         // Whatever was read above could be ones.
         registers.check_present()?;

@@ -8,10 +8,9 @@ use crate::{
     management::Claim, //
 };
 use kernel::{
-    io::poll::read_poll_timeout,
+    alloc::KVVec,
     prelude::*,
-    sync::Arc,
-    time::Delta, //
+    sync::Arc, //
 };
 use vdpa::{
     bindings,
@@ -29,11 +28,6 @@ use vdpa::{
 /// The smallest size of a virtqueue that the hardware works well with.
 const SIZE_MIN: u16 = 64;
 
-/// How long a virtqueue may take to stop, in seconds.
-const STOP_TIMEOUT: i64 = 1;
-/// How often it is looked whether it has.
-const STOP_INTERVAL: Delta = Delta::from_millis(1);
-
 /// What a driver has set up of a virtqueue.
 #[derive(Clone, Copy, Default)]
 struct QueueState {
@@ -46,7 +40,7 @@ struct QueueState {
 /// What a driver has set up.
 pub(crate) struct State {
     features: Features,
-    queues: KVec<QueueState>,
+    queues: KVVec<QueueState>,
     /// There since the driver is ready.
     interrupts: Option<Interrupts>,
     /// The driver is ready. Before that no virtqueue is enabled: drivers may say that one is ready
@@ -63,7 +57,7 @@ impl State {
     pub(crate) fn new(queues: usize) -> Result<Self> {
         Ok(Self {
             features: Features::default(),
-            queues: KVec::from_elem(QueueState::default(), queues, GFP_KERNEL)?,
+            queues: KVVec::from_elem(QueueState::default(), queues, GFP_KERNEL)?,
             interrupts: None,
             running: false,
             suspended: false,
@@ -93,8 +87,8 @@ impl State {
         self.running && !self.suspended
     }
 
-    /// The numbers of the virtqueues that are ready.
-    fn ready(&self) -> impl Iterator<Item = u16> + '_ {
+    /// The numbers of the virtqueues that are ready, in ascending order.
+    fn ready(&self) -> impl Iterator<Item = u16> + Clone + '_ {
         (0..)
             .zip(self.queues.iter())
             .filter_map(|(index, queue)| queue.ready.then_some(index))
@@ -134,41 +128,6 @@ impl Vf {
             .filter(|num| num.is_power_of_two() && *num <= self.size_max(vq))
     }
 
-    fn enable(&self, queue: u16) -> Result {
-        let mut selectors = self.hardware.selectors.lock();
-        let mut queue = selectors.queue(queue)?;
-
-        queue.set_enabled(true)?;
-        if !queue.is_enabled()? {
-            return Err(EIO);
-        }
-        Ok(())
-    }
-
-    /// Stops a virtqueue, and waits until the device does not look at it any more.
-    fn disable(&self, queue: u16) -> Result {
-        let selectors = &self.hardware.selectors;
-
-        selectors.lock().queue(queue)?.set_enabled(false)?;
-        let result = read_poll_timeout(
-            || {
-                self.hardware.registers.check_present()?;
-                selectors.lock().queue(queue)?.is_enabled()
-            },
-            |enabled| !*enabled,
-            STOP_INTERVAL,
-            Delta::from_secs(STOP_TIMEOUT),
-        );
-
-        if matches!(result, Err(error) if error == ETIMEDOUT) && vdpa::ratelimit() {
-            dev_err!(
-                self.hardware.dev,
-                "waited {STOP_TIMEOUT} s for virtqueue {queue} to stop: it is still enabled\n"
-            );
-        }
-        result.map(|_| ())
-    }
-
     fn start_queue(&self, state: &mut State, vq: VqIndex) -> Result {
         let num = state.queue(vq).num.unwrap_or(self.size_max(vq).into());
 
@@ -184,14 +143,14 @@ impl Vf {
             return Err(EINVAL);
         }
         if state.starts_queues() {
-            self.enable(vq.get())?;
+            self.hardware.enable(vq.get())?;
         }
         Ok(())
     }
 
     fn stop_queue(&self, state: &mut State, vq: VqIndex) -> Result {
         if state.queue(vq).ready && state.starts_queues() {
-            self.disable(vq.get())?;
+            self.hardware.disable(vq.get())?;
         }
         Ok(())
     }
@@ -218,9 +177,7 @@ impl Vf {
         if state.interrupts.is_none() {
             state.interrupts = Some(Interrupts::set_up(&self.hardware)?);
         }
-        for queue in state.ready() {
-            self.enable(queue)?;
-        }
+        self.hardware.enable_all(state.ready())?;
         state.running = true;
         Ok(())
     }
@@ -419,13 +376,14 @@ impl ConfigOps for Vf {
 
         match result {
             Ok(()) => self.hardware.function.allow_dma(),
-            // It may still be using the virtqueues, whose memory is free for others soon.
-            Err(_) if self.hardware.registers.is_stuck() => {
-                dev_err!(self.hardware.dev, "no DMA until a reset succeeds\n");
+            // It may still be using the virtqueues, whose memory is free for others soon. So may one
+            // that only seemed to be gone.
+            Err(_) => {
+                if vdpa::ratelimit() {
+                    dev_err!(self.hardware.dev, "no DMA until a reset succeeds\n");
+                }
                 self.hardware.function.forbid_dma();
             }
-            // It is gone.
-            Err(_) => (),
         }
         if state.clear() {
             Interrupts::tear_down(&self.hardware);
@@ -440,16 +398,7 @@ impl ConfigOps for Vf {
         if state.suspended || !state.running {
             return Ok(());
         }
-        for queue in state.ready() {
-            if let Err(error) = self.disable(queue) {
-                // Those before this one go on as if nothing had been.
-                for stopped in state.ready().take_while(|&index| index != queue) {
-                    let _ = self.enable(stopped);
-                    self.hardware.kick(stopped);
-                }
-                return Err(error);
-            }
-        }
+        self.hardware.disable_all(state.ready())?;
         state.suspended = true;
         Ok(())
     }
@@ -461,9 +410,7 @@ impl ConfigOps for Vf {
         if !state.suspended {
             return Ok(());
         }
-        for queue in state.ready() {
-            self.enable(queue)?;
-        }
+        self.hardware.enable_all(state.ready())?;
         // Kicks went unheard meanwhile.
         for queue in state.ready() {
             self.hardware.kick(queue);

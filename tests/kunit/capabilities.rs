@@ -111,6 +111,7 @@ pub(crate) fn good() -> Structures {
         isr: place(0, 0x38..0x39),
         device: place(0, 0x100..0x200),
         notify_multiplier: MULTIPLIER,
+        msix: None,
     }
 }
 
@@ -239,6 +240,22 @@ mod tests {
             let space = changed(index, |cap| cap.offset += align - 1);
             assert!(matches!(fault(&space), Some(Fault::Misaligned { .. })));
         }
+    }
+
+    #[test]
+    fn where_the_vectors_are() {
+        let place = |bar, range| Place { bar, range };
+        let mut space = changed(3, |cap| cap.next = 0xb0);
+
+        // Of 65 vectors the table is at 0x800 in BAR 2, the pending bits are at 0x18 in BAR 4.
+        space.0[0xb0..0xbc].copy_from_slice(&[0x11, 0, 64, 0xc0, 2, 8, 0, 0, 0x1c, 0, 0, 0]);
+        let msix = Some([place(2, 0x800..0xc10), place(4, 0x18..0x28)]);
+        assert!(find(&space, &BARS) == Ok(Structures { msix, ..good() }));
+
+        // Over the end of the configuration space.
+        let mut space = changed(3, |cap| cap.next = 0xf8);
+        space.0[0xf8..].copy_from_slice(&[0x11, 0, 64, 0xc0, 2, 8, 0, 0]);
+        assert!(find(&space, &BARS) == Ok(good()));
     }
 
     #[test]

@@ -11,7 +11,10 @@ mod tests {
             good,
             BARS, //
         },
-        capability::Place,
+        capability::{
+            Place,
+            Structures, //
+        },
         fault::{
             Fault,
             Kind, //
@@ -91,11 +94,66 @@ mod tests {
         }
     }
 
+    /// A device with `len` bytes of notifications, from 0x1000 on in a BAR where nothing else is.
+    fn notifying(len: u64, notify_multiplier: u32) -> Structures {
+        let mut found = good();
+
+        found.notify.range = 0x1000..0x1000 + len;
+        found.notify_multiplier = notify_multiplier;
+        found.msix = Some([found.isr.clone(), found.isr.clone()]);
+        found
+    }
+
+    const PAGE: u64 = 4096;
+    const STATES: Place = Place {
+        bar: 4,
+        range: 0x20..0x28,
+    };
+
+    #[test]
+    fn doorbells_of_userspace_are_in_their_structure() {
+        for (offset, multiplier, len, expected) in [
+            (0x1000, 0x1000, 0x2000, Some(PAGE)),
+            (0x1000, 0x1000, 0x1fff, None),
+            (0, 0, PAGE, Some(PAGE)),
+            (0, 0, PAGE - 1, None),
+        ] {
+            let found = notifying(len, multiplier);
+            assert_eq!(doorbell_area(offset, PAGE, &found, &STATES), expected);
+        }
+    }
+
     #[test]
     fn doorbells_of_userspace_have_nothing_beside_them() {
-        assert_eq!(doorbell_area(0x1000, 0x1000, 0x2000, 4096), Some(4096));
-        assert_eq!(doorbell_area(0x1000, 0x1000, 0x1fff, 4096), None);
-        assert_eq!(doorbell_area(0, 0, 4096, 4096), Some(4096));
-        assert_eq!(doorbell_area(0, 0, 4095, 4096), None);
+        let changes: [fn(&mut Structures, Place); 5] = [
+            |found, place| found.common = place,
+            |found, place| found.isr = place,
+            |found, place| found.device = place,
+            |found, place| found.msix = Some([place, found.isr.clone()]),
+            |found, place| found.msix = Some([found.isr.clone(), place]),
+        ];
+        let clean = notifying(0x2000, 0x1000);
+        let area = |found: &_, states: &_| doorbell_area(0x1000, PAGE, found, states);
+
+        // The page is from 0x2000 to 0x3000 in its BAR.
+        for (range, expected) in [
+            (0x1ff0..0x2000, Some(PAGE)),
+            (0x1ff0..0x2001, None),
+            (0x2800..0x2810, None),
+            (0x1000..0x4000, None),
+            (0x2fff..0x3010, None),
+            (0x3000..0x3010, Some(PAGE)),
+        ] {
+            let place = Place { bar: 2, range };
+            for change in changes {
+                let mut found = clean.clone();
+                change(&mut found, place.clone());
+                assert_eq!(area(&found, &STATES), expected);
+            }
+            assert_eq!(area(&clean, &place), expected);
+        }
+        // Where the vectors are not known, they may be anywhere.
+        let msix = None;
+        assert_eq!(area(&Structures { msix, ..clean }, &STATES), None);
     }
 }

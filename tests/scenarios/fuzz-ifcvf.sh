@@ -24,7 +24,6 @@ seconds=60
 
 # No round may take longer. A reset that never ends is waited for 5 s, a few times in a round.
 longest=60
-driver=/sys/bus/pci/drivers/ifcvf
 rounds=0
 
 # try COUNTER COMMAND...: it may fail. Counted is how often it does not, so that rounds that go
@@ -33,22 +32,6 @@ try() {
 	local counter=$1
 	shift
 	"$@" >/tmp/try 2>&1 && eval "$counter=\$(($counter + 1))"
-}
-
-bind() {
-	function_of "$1" >$driver/bind
-}
-
-unbind() {
-	function_of "$1" >$driver/unbind
-}
-
-bound() {
-	[ -e "$driver/$(function_of "$1")" ]
-}
-
-add() {
-	vdpa dev add name "vf$1" mgmtdev "pci/$(function_of "$1")"
 }
 
 there() {

@@ -8,7 +8,7 @@
 # cpus: 3
 # timeout: 600
 # model:
-# model: mac=52:54:00:00:00:01
+# model: pairs=2,mac=52:54:00:00:00:01
 # model: fault=chain:loop
 # model: fault=chain:low
 # model: fault=chain:beyond
@@ -22,29 +22,6 @@
 . /files/model.sh
 . /files/vhost-devices.sh
 
-driver=/sys/bus/pci/drivers/ifcvf
-
-# What echo cannot write it complains about, which others do not.
-bind() {
-	local address
-	address=$(function_of "$1")
-	echo "$address" >$driver/bind
-}
-
-unbind() {
-	local address
-	address=$(function_of "$1")
-	echo "$address" >$driver/unbind
-}
-
-bound() {
-	[ -e "$driver/$(function_of "$1")" ]
-}
-
-add() {
-	vdpa dev add name "vf$1" mgmtdev "pci/$(function_of "$1")"
-}
-
 stream() {
 	ip link set "$(interface_at "$1")" up && guest frames --if "$(interface_at "$1")" --count 100 --size 1514
 }
@@ -57,6 +34,20 @@ mark() {
 # said TEXT: since the last mark, of device 0 or the one named.
 said() {
 	dmesg | sed "1,/mark $marks\$/d" | grep -F "ifcvf $(function_of "${2:-0}"): " | grep -qF -e "$1"
+}
+
+# Some messages are limited: all of those are said, ...
+echo 0 >/proc/sys/kernel/printk_ratelimit
+echo 0 >/proc/sys/kernel/printk_ratelimit_burst
+
+# quietly COMMAND...: ... or none meanwhile.
+quietly() {
+	local status
+	echo 5 >/proc/sys/kernel/printk_ratelimit
+	"$@"
+	status=$?
+	echo 0 >/proc/sys/kernel/printk_ratelimit
+	return $status
 }
 
 # broken FAULT ERRNO TEXT: a function with that fault is refused, and the user is told why.
@@ -75,6 +66,22 @@ refused_from_start() {
 	check "$2: the log says '$4'" said "$4" "$1"
 }
 
+# in_pieces COMMAND...: fails if it allocates memory in one piece of more than two pages and cannot do
+# without, which the kernel complains about where there is none.
+pieces=/sys/kernel/tracing/events/kmem/mm_page_alloc
+in_pieces() {
+	local status
+	echo $$ >/sys/kernel/tracing/set_event_pid
+	echo "order > 1" >$pieces/filter
+	echo 1 >$pieces/enable
+	"$@"
+	status=$?
+	echo 0 >$pieces/enable
+	# The others are attempts, and stacks of processes.
+	! grep "mm_page_alloc:" /sys/kernel/tracing/trace | grep -vE "GFP_NOWAIT|__GFP_NOWARN|GFP_KERNEL_ACCOUNT" &&
+		return $status
+}
+
 # within SECONDS COMMAND...: runs it, and fails if it takes longer.
 within() {
 	local limit=$1 begin
@@ -90,7 +97,9 @@ load stock/vhost_iotlb
 load ours/vdpa
 load ours/virtio_vdpa
 load ours/ifcvf
+check "allocations can be seen" mount -t tracefs none /sys/kernel/tracing
 # What is allocated once and kept is there when counting begins.
+in_pieces true
 for number in 0 1; do
 	add $number
 	stream $number >/dev/null
@@ -146,6 +155,13 @@ broken queues:65535 "$eio" "there are 65535 virtqueues"
 broken queues:2000 "$eio" "BAR 4 has 0x1000 bytes of memory"
 broken ones:common "No such device" "the device is not there any more: all registers read as ones"
 broken vanish:0 "No such device" "the device is not there any more: all registers read as ones"
+
+# --- Memory ---
+
+model 0 fault queues:1000
+check "a function with 1000 virtqueues needs no large pieces of memory" in_pieces bind 0
+unbind 0
+model 0 heal
 
 # --- Time ---
 
@@ -204,6 +220,19 @@ model 0 fault vectors:refused
 check "vectors:refused: the device is added" within 15 add 0
 check "the log says that it cannot work" said "there are no interrupts for 2 virtqueues and the configuration"
 check "vectors:refused: it is deleted" vdpa dev del vf0
+mark
+check "vectors:refused: it is added again" quietly add 0
+check "the log does not say so any number of times" eval "! said 'there are no interrupts'"
+check "vectors:refused: it is deleted again" vdpa dev del vf0
+model 0 heal
+
+mark
+model 0 fault enables:1:0
+check "enables:1:0: the device is added" within 15 add 0
+check "the log says that it cannot work" said "virtqueue 1 was enabled, but its register says that it is not"
+check "the other virtqueue is not enabled either" \
+	eval "model 0 report | grep -q '^queue 0 enabled false'"
+check "enables:1:0: it is deleted" vdpa dev del vf0
 model 0 heal
 
 for fault in features-ok:refused features:0x20 queue-size:0:0 queue-size:1:0; do
@@ -222,10 +251,23 @@ add 0
 stream 0 >/dev/null
 mark
 model 0 fault reset:never
-check "a device that does not reset is deleted" within 30 vdpa dev del vf0
+check "a device that does not reset is deleted" within 30 quietly vdpa dev del vf0
+check "the log says so" said "s for the device to reset"
+check "the log does not say any number of times what is forbidden" eval "! said 'no DMA until'"
+check "the function may not do DMA" eval "model 0 report | grep -q 'bus-master false'"
+model 0 heal
+check "the device is added again" add 0
+check "it works" stream 0
+
+# Nor may one that only looks as if it was gone.
+mark
+model 0 fault ones:common
+check "a device whose registers read as ones is deleted" within 30 vdpa dev del vf0
 check "the log says so" said "no DMA until a reset succeeds"
 check "the function may not do DMA" eval "model 0 report | grep -q 'bus-master false'"
 model 0 heal
+unbind 0
+check "the function is bound again" bind 0
 check "the device is added again" add 0
 check "it works" stream 0
 
@@ -286,11 +328,10 @@ check "it works" stream 0
 
 # In use: nothing is there for those who send.
 mark
-guest frames --if "$(interface_at 0)" --count 10000000 --size 1514 >/dev/null 2>&1 &
-usleep 200000
+check "there is traffic" busy "$(interface_at 0)"
 model 0 fault vanish:0
-check "it vanishes during traffic, and is deleted" within 20 vdpa dev del vf0
-wait
+check "it vanishes, and is deleted" within 20 vdpa dev del vf0
+check "traffic has ended" eval "! wait $!"
 check "the log says so" said "the device is not there any more"
 refused "no device can be made of it" "No such device" add 0
 check "the function is unbound" unbind 0
@@ -299,7 +340,13 @@ model 0 heal
 # --- All others ---
 
 check "a function with one vector is taken" bind 8
+mark
 check "a device is added" add 8
+check "the log says what it lacks" said "fewer than 3 interrupt vectors are to be had" 8
+check "it is deleted" vdpa dev del vf8
+mark
+check "a device is added again" quietly add 8
+check "the log does not say so any number of times" eval "! said 'interrupt vectors' 8"
 check "it works" stream 8
 check "the function beside it is taken" bind 1
 check "a device is added" add 1
@@ -314,10 +361,15 @@ for number in 0 1 8; do
 done
 check "the transport is unloaded" unload virtio_vdpa
 
-# --- Virtqueues that do not stop, which only who suspends a device wants them to ---
+# --- Virtqueues that do not stop or go on, which only who suspends a device wants them to ---
 
 suspend() {
 	vhost-client states --hardware --dev "$(vhost_of vf0)"
+}
+
+# unwilling NUMBER STEP: what a fault keeps it from leaves it as it is.
+unwilling() {
+	checks vhost-client states --unwilling "$2" --dev "$(vhost_of "vf$1")"
 }
 
 load ours/vhost_vdpa
@@ -326,10 +378,19 @@ check "a device is added" add 0
 check "it is suspended and resumed" suspend
 mark
 model 0 fault stop:never
-check "it cannot be suspended" within 120 eval "! suspend"
+unwilling 0 suspend
 check "the log says why" said "s for virtqueue 0 to stop: it is still enabled"
 model 0 heal
-check "now it can" suspend
+model 0 fault stop:1200
+unwilling 0 suspend
+model 0 heal
+check "now it can be suspended" suspend
+check "a device with more virtqueues is added" add 1
+mark
+model 1 fault enables:2:1
+unwilling 1 resume
+check "the log says why" said "virtqueue 2 was enabled, but its register says that it is not" 1
+model 1 heal
 mark
 model 0 fault vanish:100
 check "it vanishes in the middle" within 120 eval "! suspend"

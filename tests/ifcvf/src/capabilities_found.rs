@@ -23,6 +23,7 @@ fn a_good_device() {
         isr: place(0, 0x38, 1),
         device: place(0, 0x100, 0x100),
         notify_multiplier: 0x1000,
+        msix: None,
     };
     assert_eq!(found, expected);
 }
@@ -51,10 +52,55 @@ fn other_capabilities_are_passed_over() {
     let mut caps = GOOD;
     caps[3].next = 0x90;
     let mut space = space(&caps);
-    // MSI-X, then one of virtio's that is no structure.
-    space.0[0x90..0x94].copy_from_slice(&[0x11, 0xa0, 0, 0]);
+    // Power management, then one of virtio's that is no structure.
+    space.0[0x90..0x94].copy_from_slice(&[0x01, 0xa0, 0, 0]);
     space.0[0xa0..0xa4].copy_from_slice(&[0x09, 0, 16, 5]);
     assert_eq!(find(&space, &BARS), find(&self::space(&GOOD), &BARS));
+}
+
+#[test]
+fn vectors() {
+    // Any bits in front of the number of vectors, less one; the table; the pending bits.
+    for (control, table, pending, expected) in [
+        (
+            0x0000u16,
+            0x0000u32,
+            0x0000u32,
+            [place(0, 0, 16), place(0, 0, 8)],
+        ),
+        (
+            0xf83f,
+            0x1002,
+            0x2004,
+            [place(2, 0x1000, 1024), place(4, 0x2000, 8)],
+        ),
+        (
+            0x0040,
+            0x1002,
+            0x2004,
+            [place(2, 0x1000, 1040), place(4, 0x2000, 16)],
+        ),
+        (
+            0x07ff,
+            u32::MAX,
+            u32::MAX,
+            [place(7, 0xffff_fff8, 0x8000), place(7, 0xffff_fff8, 0x100)],
+        ),
+    ] {
+        // There is no room for all of it in the last places.
+        for (at, is_there) in [(0x90, true), (0xf4, true), (0xf8, false), (0xfc, false)] {
+            let mut space = changed(3, |cap| cap.next = at);
+            let mut bytes = vec![0x11, 0];
+            bytes.extend(control.to_le_bytes());
+            bytes.extend(table.to_le_bytes());
+            bytes.extend(pending.to_le_bytes());
+            for (slot, byte) in space.0[at.into()..].iter_mut().zip(bytes) {
+                *slot = byte;
+            }
+            let found = find(&space, &BARS).unwrap().msix;
+            assert_eq!(found, is_there.then(|| expected.clone()), "{at:#x}");
+        }
+    }
 }
 
 /// Section 4.1.4.1 of the specification: the first, and none with a reserved value.

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use crate::capability::{find, Place};
+use crate::capability::{find, Place, Structures};
 use crate::fault::{Fault, Kind};
 use crate::limits::*;
 use crate::space::{space, BARS, GOOD};
@@ -110,13 +110,32 @@ fn doorbells() {
     }
 }
 
+/// A device with `len` bytes of notifications, from 0x1000 on in a BAR where nothing else is.
+fn notifying(len: u64, notify_multiplier: u32) -> Structures {
+    let mut found = find(&space(&GOOD), &BARS).unwrap();
+    found.notify.range = 0x1000..0x1000 + len;
+    found.notify_multiplier = notify_multiplier;
+    found.msix = Some([found.isr.clone(), found.isr.clone()]);
+    found
+}
+
+const STATES: Place = Place {
+    bar: 4,
+    range: 0x20..0x28,
+};
+
 #[test]
 fn areas_for_userspace() {
-    assert_eq!(doorbell_area(0x1000, 0x1000, 0x2000, 4096), Some(4096));
-    assert_eq!(doorbell_area(0, 0, 4096, 4096), Some(4096));
-    // Something else may be behind it.
-    assert_eq!(doorbell_area(0, 0, 4095, 4096), None);
-    assert_eq!(doorbell_area(0x1000, 0x1000, 0x1fff, 4096), None);
+    for (offset, multiplier, len, expected) in [
+        (0x1000, 0x1000, 0x2000, Some(4096)),
+        (0, 0, 4096, Some(4096)),
+        // Something else may be behind it.
+        (0, 0, 4095, None),
+        (0x1000, 0x1000, 0x1fff, None),
+    ] {
+        let found = notifying(len, multiplier);
+        assert_eq!(doorbell_area(offset, 4096, &found, &STATES), expected);
+    }
 }
 
 proptest! {
@@ -132,9 +151,33 @@ proptest! {
             prop_assert!(offset + 2 <= len);
             prop_assert_eq!(offset % 2, 0);
             prop_assert_eq!(offset, u64::from(notify_off) * u64::from(multiplier));
-            if let Some(size) = doorbell_area(offset, multiplier, len, 4096) {
+            let found = notifying(len, multiplier);
+            if let Some(size) = doorbell_area(offset, 4096, &found, &STATES) {
                 prop_assert!(offset + size <= len);
             }
         }
+    }
+
+    #[test]
+    fn areas_for_userspace_have_nothing_else_in_them(
+        which in 0..6,
+        bar in 2u8..4,
+        start in 0x1f00u64..0x3100,
+        len in 1u64..0x1100,
+    ) {
+        let place = Place { bar, range: start..start + len };
+        let mut found = notifying(0x2000, 0x1000);
+        let mut states = STATES;
+        match which {
+            0 => found.common = place,
+            1 => found.isr = place,
+            2 => found.device = place,
+            3 => found.msix = Some([place, found.isr.clone()]),
+            4 => found.msix = Some([found.isr.clone(), place]),
+            _ => states = place,
+        }
+        let beside = bar != 2 || start + len <= 0x2000 || start >= 0x3000;
+        let area = doorbell_area(0x1000, 4096, &found, &states);
+        prop_assert_eq!(area, beside.then_some(4096));
     }
 }

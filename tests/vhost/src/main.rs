@@ -34,6 +34,7 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   states    suspend, resume, reset, restore in another session; two address spaces
       --rounds N       sessions that hand over to each other [20]
       --hardware       nothing that a card cannot do: one address space, no late start
+      --unwilling STEP only that: suspend or resume, which the device does not do, leaves it as it is
   stress    threads that disturb a device at work, random calls, programs that are killed
       --rounds N       programs to kill, and sessions of random calls [20]
       --count N        how much work is done while it is disturbed [200]

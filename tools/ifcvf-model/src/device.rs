@@ -461,11 +461,17 @@ impl Device {
 
     /// When [`Device::tick`] has something to do.
     pub fn next_tick(&self) -> Option<Instant> {
-        self.next_flap
+        let stops = self.queues.iter().filter_map(|queue| queue.stops_at);
+        stops.chain(self.next_flap).min()
     }
 
     /// Does what is to be done at a time.
     pub fn tick(&mut self, now: Instant) {
+        for queue in &mut self.queues {
+            if queue.stops_at.is_some_and(|end| end <= now) {
+                queue.disable();
+            }
+        }
         if self.next_flap.is_some_and(|next| next <= now) {
             self.next_flap = self.flap_interval().map(|interval| now + interval);
             let up = self.function.net().is_some_and(|net| net.up);

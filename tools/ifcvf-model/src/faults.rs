@@ -17,8 +17,10 @@ ones:AREA           all-ones reads of common, isr, device or migration, or of pc
 noise:AREA:N:SEED   N of 256 reads of an area are wrong, in ways that follow from SEED
 storm:N             register accesses raise any vector, N times in all
 reset:never|N       a reset ends never, or after its status was read N times
-stop:never          a queue that was disabled reads as enabled and goes on
+stop:never|MS       a queue that was disabled reads as enabled and goes on, for ever or so many
+                    milliseconds, unless it is enabled again
 enable:strict       a queue that was enabled cannot be set up any more
+enables:Q:N         queue Q can be enabled N times, and then not until a reset
 features:N          these features are offered
 features-ok:refused FEATURES_OK is never accepted
 vectors:refused     no vector is accepted for a queue or the configuration
@@ -136,10 +138,12 @@ pub enum Fault {
     Storm(u32),
     /// A reset that takes its time.
     Reset(ResetTime),
-    /// Queues cannot be disabled.
-    StopNever,
+    /// Queues that are disabled go on, for so many milliseconds; for ever without.
+    Stop(Option<u64>),
     /// Queues cannot be set up when they are enabled.
     EnableStrict,
+    /// How often a queue can be enabled after a reset.
+    Enables(u16, u32),
     /// The features offered.
     Features(u64),
     /// No features are accepted.
@@ -256,6 +260,7 @@ impl Fault {
             "cap-offset" => return capability(|n| number(n).map(Field::Offset)),
             "cap-length" => return capability(|n| number(n).map(Field::Length)),
             "churn" => return churn(values),
+            "enables" => return enables(values),
             "noise" => return noise(values),
             _ => (),
         }
@@ -267,7 +272,8 @@ impl Fault {
             "ones" => Fault::Ones(value.parse()?),
             "reset" if *value == "never" => Fault::Reset(ResetTime::Never),
             "reset" => Fault::Reset(ResetTime::Reads(number(value)?)),
-            "stop" if *value == "never" => Fault::StopNever,
+            "stop" if *value == "never" => Fault::Stop(None),
+            "stop" => Fault::Stop(Some(number(value)?)),
             "enable" if *value == "strict" => Fault::EnableStrict,
             "features" => Fault::Features(number(value)?),
             "features-ok" if *value == "refused" => Fault::FeaturesRefused,
@@ -297,6 +303,13 @@ fn churn(values: &[&str]) -> Result<Fault> {
     };
     ensure!(reads > 0, "at least 1 read between changes");
     Ok(Fault::Churn(Churn { reads, times }))
+}
+
+fn enables(values: &[&str]) -> Result<Fault> {
+    match values {
+        [queue, times] => Ok(Fault::Enables(number(queue)?, number(times)?)),
+        _ => bail!("a queue, and how many times"),
+    }
 }
 
 fn noise(values: &[&str]) -> Result<Fault> {
@@ -375,6 +388,9 @@ mod tests {
             ("storm:100", Fault::Storm(100)),
             ("reset:never", Fault::Reset(ResetTime::Never)),
             ("reset:7", Fault::Reset(ResetTime::Reads(7))),
+            ("stop:never", Fault::Stop(None)),
+            ("stop:1200", Fault::Stop(Some(1200))),
+            ("enables:1:0", Fault::Enables(1, 0)),
             ("queue-size:65535", Fault::QueueSize(None, 65535)),
             ("queue-size:1:0", Fault::QueueSize(Some(1), 0)),
             ("multiplier:0xffffffff", Fault::Multiplier(u32::MAX)),
@@ -408,7 +424,9 @@ mod tests {
             "vanish:1:2",
             "gone:1",
             "reset:soon",
-            "stop:1",
+            "stop:soon",
+            "enables:1",
+            "enables:65536:1",
             "queue-size:65536",
             "queue-size:0:1:2",
             "cap-bar:isr",

@@ -96,7 +96,10 @@ impl Malice {
             9 => "features-ok:refused".to_owned(),
             10 => format!("features:{:#x}", self.features(settings)),
             11 => format!("ones:{}", self.0.pick(&["isr", "device", "migration"])),
-            12 => "stop:never".to_owned(),
+            12 => match self.0.below(2) {
+                0 => "stop:never".to_owned(),
+                _ => format!("stop:{}", self.within(1, 2000)),
+            },
             13 => match self.0.below(NEVER) {
                 0 => "reset:never".to_owned(),
                 _ => format!("reset:{}", self.within(1, 40)),
@@ -111,12 +114,13 @@ impl Malice {
         let queues = u64::from(settings.queues());
         let size = 1 << self.0.below(16);
 
-        match self.0.below(6) {
+        match self.0.below(7) {
             0 => format!("queue-size:{size}"),
             1 => format!("queues:{}", self.within(1, queues)),
             2 => format!("notify-off:{}", self.within(0, queues - 1)),
             3 => format!("multiplier:{}", self.0.pick(&[0, 2, 4, 0x800])),
             4 => format!("stray:{:#x}", self.0.next()),
+            5 => format!("enables:{}:{}", self.within(0, queues - 1), self.0.below(3)),
             _ => "enable:strict".to_owned(),
         }
     }

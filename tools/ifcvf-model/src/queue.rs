@@ -2,6 +2,8 @@
 
 //! A virtqueue: its registers, and its ring while it is enabled.
 
+use std::time::Instant;
+
 use virtqueue::{
     Chain, Memory, PopError, Ring, RingError, Segment, Split, SplitConfig, SplitState, Token,
 };
@@ -31,6 +33,10 @@ pub struct Queue {
     /// Bus address of the used ring.
     pub device: u64,
     enabled: bool,
+    /// How often it was enabled.
+    pub enables: u32,
+    /// When it stops, if it takes its time.
+    pub stops_at: Option<Instant>,
     /// Where the ring starts when it is enabled, and where it was when it was disabled.
     index: u16,
     ring: Option<Split>,
@@ -50,6 +56,8 @@ impl Queue {
             driver: 0,
             device: 0,
             enabled: false,
+            enables: 0,
+            stops_at: None,
             index: 0,
             ring: None,
             failure: None,
@@ -81,9 +89,11 @@ impl Queue {
         }
     }
 
-    /// Enables it, so that it can be started.
+    /// Enables it, so that it can be started. If it was to stop, it does not.
     pub fn enable(&mut self) {
+        self.enables += u32::from(!self.enabled);
         self.enabled = true;
+        self.stops_at = None;
     }
 
     /// Starts it, if it is enabled, where the live-migration registers say. A ring that cannot be is
@@ -116,6 +126,7 @@ impl Queue {
         self.index = self.index();
         self.ring = None;
         self.enabled = false;
+        self.stops_at = None;
     }
 
     /// Why it cannot go on, if that is new.

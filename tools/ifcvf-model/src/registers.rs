@@ -2,6 +2,8 @@
 
 //! The registers in the BARs.
 
+use std::time::{Duration, Instant};
+
 use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_NEEDS_RESET,
     VIRTIO_F_VERSION_1,
@@ -329,7 +331,14 @@ impl Device {
             (common::QUEUE_VECTOR, &[a, b]) => self.accepted_vector(u16::from_le_bytes([a, b])),
             _ => NO_VECTOR,
         };
-        let may_stop = !self.faults.has(Fault::StopNever);
+        let stop = self.faults.find(|fault| match fault {
+            Fault::Stop(after) => Some(*after),
+            _ => None,
+        });
+        let enables = self.faults.find(|fault| match *fault {
+            Fault::Enables(queue, times) if usize::from(queue) == index => Some(times),
+            _ => None,
+        });
         let start = self.running() || self.faults.has(Fault::EnableStrict);
         let Some(queue) = self.queues.get_mut(index) else {
             return false;
@@ -338,8 +347,18 @@ impl Device {
         match (offset, data) {
             (common::QUEUE_SIZE, &[a, b]) if idle => queue.size = u16::from_le_bytes([a, b]),
             (common::QUEUE_VECTOR, [_, _]) => queue.vector = vector,
-            (common::QUEUE_ENABLE, [0, 0]) if may_stop => queue.disable(),
-            (common::QUEUE_ENABLE, [1, 0]) => {
+            (common::QUEUE_ENABLE, [0, 0]) => match stop {
+                None => queue.disable(),
+                Some(None) => return false,
+                Some(Some(after)) if queue.enabled() => {
+                    let end = Instant::now() + Duration::from_millis(after);
+                    queue.stops_at.get_or_insert(end);
+                }
+                Some(Some(_)) => (),
+            },
+            (common::QUEUE_ENABLE, [1, 0])
+                if queue.enabled() || enables.is_none_or(|most| queue.enables < most) =>
+            {
                 queue.enable();
                 if start {
                     queue.start(features);

@@ -164,6 +164,49 @@ fn a_queue_that_does_not_stop() {
 }
 
 #[test]
+fn a_queue_that_stops_late() {
+    let model = Model::start("fault=stop:100");
+    let mut driver = Driver::new(&model);
+    driver.start();
+    driver.common16(22, 1);
+    driver.common16(28, 0);
+    assert_eq!(driver.client.read16(0, 28), 1);
+    driver.send(&frame(60, 1));
+    assert!(driver.receive() == frame(60, 1));
+    while driver.client.read16(0, 28) == 1 {
+        std::thread::yield_now();
+    }
+    driver.send(&frame(60, 2));
+    assert_eq!(driver.client.read16(0, 28), 0);
+    assert_eq!(model.counter("frames-sent"), 1);
+
+    driver.common16(28, 1);
+    assert!(driver.receive() == frame(60, 2));
+    // Enabled again, it does not stop.
+    driver.common16(28, 0);
+    driver.common16(28, 1);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(driver.client.read16(0, 28), 1);
+}
+
+#[test]
+fn a_queue_that_is_enabled_once() {
+    let model = Model::start("fault=enables:1:1");
+    let mut driver = Driver::new(&model);
+    for _ in 0..2 {
+        driver.start();
+        for (queue, again) in [(0, 1), (1, 0)] {
+            driver.common16(22, queue);
+            assert_eq!(driver.client.read16(0, 28), 1);
+            driver.common16(28, 1);
+            driver.common16(28, 0);
+            driver.common16(28, 1);
+            assert_eq!(driver.client.read16(0, 28), again);
+        }
+    }
+}
+
+#[test]
 fn stray_accesses_are_refused() {
     let model = Model::start("fault=stray:0x123");
     let mut driver = Driver::new(&model);

@@ -5,6 +5,7 @@
 mod restore;
 mod spaces;
 pub mod stop;
+mod unwilling;
 
 use anyhow::Result;
 use checks::arguments::Arguments;
@@ -21,8 +22,12 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let rounds = arguments.number("--rounds", 20, 1..=10_000)?;
     let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
     let hardware = arguments.flag("--hardware");
+    let unwilling = arguments.optional("--unwilling")?;
     arguments.finish()?;
 
+    if let Some(step) = unwilling {
+        return unwilling::run(&manner, &step, report);
+    }
     let net = Session::open(&manner.path)?.id()? == VIRTIO_ID_NET;
 
     stop::run(&manner, hardware, report);

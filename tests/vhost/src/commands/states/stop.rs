@@ -121,7 +121,7 @@ fn take_requests(disk: &mut Disk) -> Result<()> {
 }
 
 /// Checks that the device does nothing for a while.
-fn expect_quiet(traffic: &mut Traffic) -> Result<()> {
+pub fn expect_quiet(traffic: &mut Traffic) -> Result<()> {
     thread::sleep(QUIET);
     for queue in traffic.queues() {
         let used: Option<Used> = queue.ring.take()?;

@@ -65,6 +65,17 @@ extern "C" {
     pub fn rust_vdpa_genlmsg_reply(skb: *mut sk_buff, info: *mut genl_info) -> ffi::c_int;
     pub fn rust_vdpa_get_user_u16(value: *mut u16, from: *const u16) -> ffi::c_int;
     pub fn rust_vdpa_put_user_u16(value: u16, to: *mut u16) -> ffi::c_int;
+    pub fn rust_vdpa_read_user(
+        to: *mut ffi::c_void,
+        from: *const ffi::c_void,
+        len: usize,
+    ) -> ffi::c_int;
+    pub fn rust_vdpa_write_user(
+        to: *mut ffi::c_void,
+        from: *const ffi::c_void,
+        len: usize,
+    ) -> ffi::c_int;
+    pub fn rust_vdpa_copy_page(to: *mut ffi::c_void, from: *const ffi::c_void);
     pub fn rust_vdpa_eventfd_signal_allowed() -> bool;
     pub fn rust_vdpa_cond_resched();
     pub fn rust_vdpa_fatal_signal_pending() -> bool;

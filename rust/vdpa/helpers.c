@@ -11,6 +11,7 @@
 #include <linux/device/bus.h>
 #include <linux/eventfd.h>
 #include <linux/idr.h>
+#include <linux/instrumented.h>
 #include <linux/io.h>
 #include <linux/irqflags.h>
 #include <linux/list.h>
@@ -34,6 +35,9 @@ void rust_vdpa_list_del(struct list_head *entry);
 int rust_vdpa_genlmsg_reply(struct sk_buff *skb, struct genl_info *info);
 int rust_vdpa_get_user_u16(u16 *value, const u16 __user *from);
 int rust_vdpa_put_user_u16(u16 value, u16 __user *to);
+int rust_vdpa_read_user(void *to, const void __user *from, size_t len);
+int rust_vdpa_write_user(void __user *to, const void *from, size_t len);
+void rust_vdpa_copy_page(void *to, const void *from);
 bool rust_vdpa_eventfd_signal_allowed(void);
 void rust_vdpa_cond_resched(void);
 bool rust_vdpa_fatal_signal_pending(void);
@@ -80,6 +84,49 @@ int rust_vdpa_get_user_u16(u16 *value, const u16 __user *from)
 int rust_vdpa_put_user_u16(u16 value, u16 __user *to)
 {
 	return put_user(value, to);
+}
+
+/*
+ * Where it can be had, the few bytes of a descriptor, a used element or a
+ * status take no copy: that would look at the kernel's side each time, too.
+ */
+int rust_vdpa_read_user(void *to, const void __user *from, size_t len)
+{
+#ifdef CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS
+	const u64 __user *from64 = from;
+	u64 *to64 = to;
+
+	switch (len) {
+	case 16:
+		if (get_user(to64[1], from64 + 1))
+			return -EFAULT;
+		fallthrough;
+	case 8:
+		return get_user(to64[0], from64);
+	}
+#endif
+	return copy_from_user(to, from, len) ? -EFAULT : 0;
+}
+
+int rust_vdpa_write_user(void __user *to, const void *from, size_t len)
+{
+#ifdef CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS
+	switch (len) {
+	case 8:
+		return put_user(*(const u64 *)from, (u64 __user *)to);
+	case 1:
+		return put_user(*(const u8 *)from, (u8 __user *)to);
+	}
+#endif
+	return copy_to_user(to, from, len) ? -EFAULT : 0;
+}
+
+/* A page, all of it. Said to who checks accesses, which does not see into it. */
+void rust_vdpa_copy_page(void *to, const void *from)
+{
+	instrument_memcpy_before(to, from, PAGE_SIZE);
+	copy_page(to, (void *)from);
+	instrument_memcpy_after(to, from, PAGE_SIZE, 0);
 }
 
 void rust_vdpa_rwsem_assert_held_write(const struct rw_semaphore *sem)

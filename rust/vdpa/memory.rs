@@ -5,12 +5,14 @@
 use crate::{
     bindings,
     soft_iommu::Space,
-    MapRange, //
+    Asid,
+    MapRange,
+    SoftIommu, //
 };
 use core::{
     cell::Cell,
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::null_mut, //
 };
 use kernel::{
     error::to_result,
@@ -50,6 +52,12 @@ impl UsedMm {
             _thread: NotThreadSafe,
         })
     }
+
+    /// Whether it is this one.
+    #[inline]
+    pub(crate) fn is(&self, mm: &Mm) -> bool {
+        self.mm.as_raw() == mm.as_raw()
+    }
 }
 
 impl Drop for UsedMm {
@@ -67,21 +75,58 @@ enum Access {
     Write,
 }
 
-/// Where the addresses in a mapping lead.
+/// Where bus addresses lead.
 #[derive(Clone, Copy)]
-enum Behind {
-    /// Physical memory.
-    Physical,
-    /// The memory of the process whose address space the thread has taken on.
-    User,
+pub(crate) enum Translation<'a> {
+    /// They are physical addresses.
+    Identity,
+    /// To physical addresses, with a table that does not change meanwhile; to none without one.
+    Physical(Option<&'a Space>),
+    /// To addresses of a process, with a table that may change at any time.
+    Process {
+        iommu: &'a SoftIommu,
+        mm: &'a UsedMm,
+        asid: Asid,
+    },
+}
+
+/// The mapping that was used last, and of which [`SoftIommu::changes`].
+#[derive(Clone, Copy)]
+struct Last {
+    range: MapRange,
+    changes: i64,
+}
+
+/// Physical memory is there, or not, in blocks of this size.
+#[cfg(CONFIG_SPARSEMEM)]
+const BLOCK_SHIFT: u32 = bindings::SUBSECTION_SHIFT;
+#[cfg(not(CONFIG_SPARSEMEM))]
+const BLOCK_SHIFT: u32 = bindings::PAGE_SHIFT as u32;
+
+/// A block of physical memory.
+#[derive(Clone, Copy)]
+struct Block {
+    /// Its physical address, divided by its size.
+    number: u64,
+    /// Where it begins in the kernel's direct map.
+    base: *mut u8,
+}
+
+impl Block {
+    /// None: there is no such number.
+    const NONE: Self = Self {
+        number: u64::MAX,
+        base: null_mut(),
+    };
 }
 
 /// A piece of memory behind some bus addresses.
 ///
 /// # Invariants
 ///
-/// For [`Behind::Physical`], `ptr` is the address, in the kernel's direct map, of `len` bytes that
-/// the consumer has given to the device, for as long as the [`Memory`] it came from exists.
+/// Unless it came from [`Translation::Process`], `ptr` is the address, in the kernel's direct map, of
+/// `len` bytes that the consumer has given to the device, for as long as the [`Memory`] it came from
+/// exists.
 struct Piece {
     ptr: *mut u8,
     len: usize,
@@ -96,83 +141,108 @@ struct Piece {
 ///
 /// May sleep, where memory of a process has to be brought in.
 pub struct Memory<'a> {
-    space: Option<&'a Space>,
-    /// Physical addresses are accepted as they are.
-    identity: bool,
-    behind: Behind,
-    /// The mapping that was used last.
-    ///
+    translation: Translation<'a>,
     /// A virtqueue's rings are read and written all the time and lie in one or two mappings.
-    last: Cell<Option<MapRange>>,
+    last: Cell<Option<Last>>,
+    block: Cell<Block>,
     _thread: PhantomData<NotThreadSafe>,
 }
 
 impl<'a> Memory<'a> {
     #[inline]
-    pub(crate) fn new(
-        space: Option<&'a Space>,
-        kernel_driver: bool,
-        mm: Option<&'a UsedMm>,
-    ) -> Self {
+    pub(crate) fn new(translation: Translation<'a>) -> Self {
         Self {
-            space,
-            identity: kernel_driver && mm.is_none() && space.is_some_and(|space| space.untouched),
-            behind: if mm.is_some() {
-                Behind::User
-            } else {
-                Behind::Physical
-            },
+            translation,
             last: Cell::new(None),
+            block: Cell::new(Block::NONE),
             _thread: PhantomData,
         }
+    }
+
+    #[inline]
+    fn is_physical(&self) -> bool {
+        !matches!(self.translation, Translation::Process { .. })
     }
 
     /// Finds what is behind `iova`: at least one byte, at most `len`.
     #[inline]
     fn translate(&self, iova: u64, len: usize, access: Access) -> Result<Piece> {
-        let (addr, len) = if self.identity {
+        if matches!(self.translation, Translation::Identity) {
             // A page at a time: physical memory has holes.
             let rest = bindings::PAGE_SIZE - (iova as usize & (bindings::PAGE_SIZE - 1));
-            (iova, len.min(rest))
-        } else {
-            self.lookup(iova, len, access)?
+
+            // INVARIANT: A kernel driver takes memory back after a reset only.
+            return Ok(Piece {
+                ptr: self.direct(iova)?,
+                len: len.min(rest),
+            });
+        }
+        let (addr, len) = self.lookup(iova, len, access)?;
+
+        // INVARIANT: The consumer has mapped this memory for the device, and takes it back only
+        // through the tables. These are locked while `self` exists, if they are about physical memory.
+        Ok(Piece {
+            ptr: if self.is_physical() {
+                self.direct(addr)?
+            } else {
+                core::ptr::with_exposed_provenance_mut(addr as usize)
+            },
+            len,
+        })
+    }
+
+    /// Finds physical memory in the kernel's direct map.
+    #[inline]
+    fn direct(&self, addr: u64) -> Result<*mut u8> {
+        let number = addr >> BLOCK_SHIFT;
+        let mut block = self.block.get();
+
+        if block.number != number {
+            let first = number << BLOCK_SHIFT;
+            // SAFETY: Any address can be asked about.
+            let base = unsafe { bindings::rust_vdpa_phys_to_virt(first) };
+            if base.is_null() {
+                return Err(EFAULT);
+            }
+            block = Block {
+                number,
+                base: base.cast(),
+            };
+            self.block.set(block);
+        }
+        Ok(block
+            .base
+            .wrapping_add((addr & ((1 << BLOCK_SHIFT) - 1)) as usize))
+    }
+
+    /// Finds the mapping that `iova` is in.
+    #[inline]
+    fn range(&self, iova: u64) -> Result<MapRange> {
+        let changes = match self.translation {
+            Translation::Process { iommu, .. } => iommu.changes(),
+            _ => 0,
         };
-
-        match self.behind {
-            Behind::User => Ok(Piece {
-                ptr: core::ptr::with_exposed_provenance_mut(addr as usize),
-                len,
-            }),
-            Behind::Physical => {
-                // SAFETY: Any address can be asked about.
-                let ptr = unsafe { bindings::rust_vdpa_phys_to_virt(addr) };
-
-                // INVARIANT: The consumer has mapped this memory for the device, and takes it back
-                // only through the tables that are locked while `self` exists; a kernel driver
-                // does so after a reset.
-                NonNull::new(ptr.cast::<u8>())
-                    .map(|ptr| Piece {
-                        ptr: ptr.as_ptr(),
-                        len,
-                    })
-                    .ok_or(EFAULT)
+        if let Some(Last { range, changes: at }) = self.last.get() {
+            if range.iova.first <= iova && iova <= range.iova.last && at == changes {
+                return Ok(range);
             }
         }
+
+        let (range, changes) = match self.translation {
+            Translation::Process { iommu, mm, asid } => iommu.lookup(asid, iova, mm),
+            Translation::Physical(space) => space
+                .and_then(|space| space.lookup(iova))
+                .map(|range| (*range, 0)),
+            Translation::Identity => None,
+        }
+        .ok_or(EFAULT)?;
+        self.last.set(Some(Last { range, changes }));
+        Ok(range)
     }
 
     #[inline]
     fn lookup(&self, iova: u64, len: usize, access: Access) -> Result<(u64, usize)> {
-        let range = match self.last.get() {
-            Some(range) if range.iova.first <= iova && iova <= range.iova.last => range,
-            _ => {
-                let range = *self
-                    .space
-                    .and_then(|space| space.lookup(iova))
-                    .ok_or(EFAULT)?;
-                self.last.set(Some(range));
-                range
-            }
-        };
+        let range = self.range(iova)?;
         let allowed = match access {
             Access::Read => range.perm.read,
             Access::Write => range.perm.write,
@@ -239,55 +309,54 @@ impl<'a> Memory<'a> {
         })
     }
 
+    /// Finds 16 bits that can be accessed at once: in one piece, and aligned in physical memory.
+    #[inline]
+    fn halfword(&self, iova: u64, access: Access) -> Result<*mut u8> {
+        if iova & 1 != 0 {
+            return Err(EINVAL);
+        }
+        let piece = self.translate(iova, 2, access)?;
+
+        if piece.len != 2 || (self.is_physical() && piece.ptr.addr() & 1 != 0) {
+            return Err(EFAULT);
+        }
+        Ok(piece.ptr)
+    }
+
     /// Reads 16 bits at once, as they are in memory, with acquire semantics: what is read later is
     /// at least as new. `iova` must be even.
     #[inline]
     pub fn load_acquire_u16(&self, iova: u64) -> Result<u16> {
-        if iova & 1 != 0 {
-            return Err(EINVAL);
-        }
-        let piece = self.translate(iova, 2, Access::Read)?;
-        match self.behind {
-            Behind::Physical if piece.len == 2 && piece.ptr.addr() & 1 == 0 => {
-                // SAFETY: By the invariant of `Piece`, and aligned.
-                let raw = unsafe { piece.ptr.cast::<u16>().read_volatile() };
+        let ptr = self.halfword(iova, Access::Read)?;
+        let raw = if self.is_physical() {
+            // SAFETY: By the invariant of `Piece`, and aligned.
+            unsafe { ptr.cast::<u16>().read_volatile() }
+        } else {
+            let mut raw = 0;
 
-                barrier::smp_mb(barrier::Read);
-                Ok(raw)
-            }
-            Behind::User if piece.len == 2 => {
-                let mut raw = 0;
+            // SAFETY: The address is checked there; in one access, unlike `copy_from_user()`.
+            to_result(unsafe { bindings::rust_vdpa_get_user_u16(&mut raw, ptr.cast()) })?;
+            raw
+        };
 
-                // SAFETY: The address is checked there; in one access, unlike `copy_from_user()`.
-                to_result(unsafe { bindings::rust_vdpa_get_user_u16(&mut raw, piece.ptr.cast()) })?;
-                barrier::smp_mb(barrier::Read);
-                Ok(raw)
-            }
-            _ => Err(EFAULT),
-        }
+        barrier::smp_mb(barrier::Read);
+        Ok(raw)
     }
 
     /// Writes 16 bits at once, as they are to be in memory, with release semantics: what was written
     /// earlier is seen by who sees this. `iova` must be even.
     #[inline]
     pub fn store_release_u16(&self, iova: u64, value: u16) -> Result {
-        if iova & 1 != 0 {
-            return Err(EINVAL);
-        }
-        let piece = self.translate(iova, 2, Access::Write)?;
+        let ptr = self.halfword(iova, Access::Write)?;
 
         barrier::smp_mb(barrier::Write);
-        match self.behind {
-            Behind::Physical if piece.len == 2 && piece.ptr.addr() & 1 == 0 => {
-                // SAFETY: By the invariant of `Piece`, and aligned.
-                unsafe { piece.ptr.cast::<u16>().write_volatile(value) };
-                Ok(())
-            }
-            Behind::User if piece.len == 2 => {
-                // SAFETY: The address is checked there; in one access, unlike `copy_to_user()`.
-                to_result(unsafe { bindings::rust_vdpa_put_user_u16(value, piece.ptr.cast()) })
-            }
-            _ => Err(EFAULT),
+        if self.is_physical() {
+            // SAFETY: By the invariant of `Piece`, and aligned.
+            unsafe { ptr.cast::<u16>().write_volatile(value) };
+            Ok(())
+        } else {
+            // SAFETY: The address is checked there; in one access, unlike `copy_to_user()`.
+            to_result(unsafe { bindings::rust_vdpa_put_user_u16(value, ptr.cast()) })
         }
     }
 
@@ -296,12 +365,17 @@ impl<'a> Memory<'a> {
     pub fn read_array<const N: usize>(&self, iova: u64) -> Result<[u8; N]> {
         let piece = self.translate(iova, N, Access::Read)?;
 
-        if piece.len == N && matches!(self.behind, Behind::Physical) {
+        if piece.len == N && self.is_physical() {
             // SAFETY: By the invariant of `Piece`; bytes need no alignment.
             return Ok(unsafe { piece.ptr.cast::<[u8; N]>().read_volatile() });
         }
         let mut bytes = [0; N];
-        self.read(iova, &mut bytes)?;
+        if piece.len == N {
+            // SAFETY: There are as many bytes.
+            unsafe { self.copy_in(bytes.as_mut_ptr(), &piece) }?;
+        } else {
+            self.read(iova, &mut bytes)?;
+        }
         Ok(bytes)
     }
 
@@ -310,12 +384,16 @@ impl<'a> Memory<'a> {
     pub fn write_array<const N: usize>(&self, iova: u64, bytes: [u8; N]) -> Result {
         let piece = self.translate(iova, N, Access::Write)?;
 
-        if piece.len == N && matches!(self.behind, Behind::Physical) {
+        if piece.len != N {
+            return self.write(iova, &bytes);
+        }
+        if self.is_physical() {
             // SAFETY: By the invariant of `Piece`; bytes need no alignment.
             unsafe { piece.ptr.cast::<[u8; N]>().write_volatile(bytes) };
             return Ok(());
         }
-        self.write(iova, &bytes)
+        // SAFETY: There are as many bytes.
+        unsafe { self.copy_out(&piece, bytes.as_ptr()) }
     }
 
     /// Orders what was written before against what is read after, and the other way round.
@@ -328,8 +406,8 @@ impl<'a> Memory<'a> {
     /// through a buffer where both are physical memory.
     #[inline]
     pub fn copy_to(&self, from: u64, other: &Memory<'_>, to: u64, len: usize) -> Result {
-        match self.behind {
-            Behind::Physical => self.for_each_piece(from, len, Access::Read, |piece, done| {
+        if self.is_physical() {
+            return self.for_each_piece(from, len, Access::Read, |piece, done| {
                 let to = to.checked_add(done as u64).ok_or(EFAULT)?;
 
                 other.for_each_piece(to, piece.len, Access::Write, |target, done| {
@@ -337,22 +415,21 @@ impl<'a> Memory<'a> {
                     // `target` at least.
                     unsafe { other.copy_out(&target, piece.ptr.add(done)) }
                 })
-            }),
-            Behind::User => {
-                let mut buf = [0; 256];
-                let mut done = 0;
-
-                while done < len {
-                    let n = (len - done).min(buf.len());
-                    let part = buf.get_mut(..n).ok_or(EFAULT)?;
-
-                    self.read(from.checked_add(done as u64).ok_or(EFAULT)?, part)?;
-                    other.write(to.checked_add(done as u64).ok_or(EFAULT)?, part)?;
-                    done += n;
-                }
-                Ok(())
-            }
+            });
         }
+
+        let mut buf = [0; 256];
+        let mut done = 0;
+
+        while done < len {
+            let n = (len - done).min(buf.len());
+            let part = buf.get_mut(..n).ok_or(EFAULT)?;
+
+            self.read(from.checked_add(done as u64).ok_or(EFAULT)?, part)?;
+            other.write(to.checked_add(done as u64).ok_or(EFAULT)?, part)?;
+            done += n;
+        }
+        Ok(())
     }
 
     /// Copies all of a piece to `to`.
@@ -362,24 +439,15 @@ impl<'a> Memory<'a> {
     /// `to` must be valid for writing `from.len` bytes.
     #[inline]
     unsafe fn copy_in(&self, to: *mut u8, from: &Piece) -> Result {
-        match self.behind {
-            Behind::Physical => {
-                // The C function, because the memory may change meanwhile.
-                // SAFETY: By the invariant of `Piece` and the requirements of this function.
-                unsafe { bindings::memcpy(to.cast(), from.ptr.cast(), from.len) };
-                Ok(())
-            }
-            Behind::User => {
-                // SAFETY: By the requirements of this function; the other side is checked.
-                let left =
-                    unsafe { bindings::copy_from_user(to.cast(), from.ptr.cast(), from.len) };
-                if left == 0 {
-                    Ok(())
-                } else {
-                    Err(EFAULT)
-                }
-            }
+        if self.is_physical() {
+            // SAFETY: By the invariant of `Piece` and the requirements of this function.
+            unsafe { copy(to, from.ptr, from.len) };
+            return Ok(());
         }
+        // SAFETY: By the requirements of this function; the other side is checked.
+        to_result(unsafe {
+            bindings::rust_vdpa_read_user(to.cast(), from.ptr.cast(), from.len) //
+        })
     }
 
     /// Fills all of a piece from `from`.
@@ -389,22 +457,33 @@ impl<'a> Memory<'a> {
     /// `from` must be valid for reading `to.len` bytes.
     #[inline]
     unsafe fn copy_out(&self, to: &Piece, from: *const u8) -> Result {
-        match self.behind {
-            Behind::Physical => {
-                // The two may overlap: both are addresses that the driver chose.
-                // SAFETY: By the invariant of `Piece` and the requirements of this function.
-                unsafe { bindings::memmove(to.ptr.cast(), from.cast(), to.len) };
-                Ok(())
-            }
-            Behind::User => {
-                // SAFETY: By the requirements of this function; the other side is checked.
-                let left = unsafe { bindings::copy_to_user(to.ptr.cast(), from.cast(), to.len) };
-                if left == 0 {
-                    Ok(())
-                } else {
-                    Err(EFAULT)
-                }
-            }
+        if self.is_physical() {
+            // SAFETY: By the invariant of `Piece` and the requirements of this function.
+            unsafe { copy(to.ptr, from, to.len) };
+            return Ok(());
         }
+        // SAFETY: By the requirements of this function; the other side is checked.
+        to_result(unsafe {
+            bindings::rust_vdpa_write_user(to.ptr.cast(), from.cast(), to.len) //
+        })
+    }
+}
+
+/// Copies bytes that may change meanwhile, which is why C does it. The two may overlap: both may be
+/// addresses that a driver chose.
+///
+/// # Safety
+///
+/// `to` must be valid for writing, and `from` for reading `len` bytes.
+#[inline]
+unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    let page = |addr: usize| addr & (bindings::PAGE_SIZE - 1) == 0;
+
+    if len == bindings::PAGE_SIZE && page(to.addr()) && page(from.addr()) {
+        // SAFETY: By the requirements of this function; they are two pages, or the same.
+        unsafe { bindings::rust_vdpa_copy_page(to.cast(), from.cast()) };
+    } else {
+        // SAFETY: By the requirements of this function.
+        unsafe { bindings::memmove(to.cast(), from.cast(), len) };
     }
 }

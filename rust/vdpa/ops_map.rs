@@ -179,10 +179,12 @@ impl<T: SoftDma> Table<T> {
     ) -> c_int {
         from_result(|| {
             // SAFETY: See `Table`.
-            let iommu = unsafe { Self::data(vdev) }.iommu();
+            let data = unsafe { Self::data(vdev) };
 
             // SAFETY: The IOTLB is valid and does not change during the call.
-            iommu.set_map(Asid(asid), unsafe { Iotlb::from_raw(iotlb) })?;
+            let map = unsafe { Iotlb::from_raw(iotlb) };
+            data.iommu().set_map(Asid(asid), map)?;
+            data.mapped();
             Ok(0)
         })
     }
@@ -200,7 +202,10 @@ impl<T: SoftDma> Table<T> {
             let range = map_range(iova, size, pa, perm)?;
 
             // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.iommu().map(Asid(asid), range)?;
+            let data = unsafe { Self::data(vdev) };
+
+            data.iommu().map(Asid(asid), range)?;
+            data.mapped();
             Ok(0)
         })
     }

@@ -285,4 +285,12 @@ pub trait DmaMap: ConfigOps {
 pub trait SoftDma: ConfigOps {
     /// Returns the device's translation.
     fn iommu(&self) -> &SoftIommu;
+
+    /// Something was mapped: what could not be reached may be there now.
+    ///
+    /// # Context
+    ///
+    /// A process, whose `mmap_lock` may be held.
+    #[inline]
+    fn mapped(&self) {}
 }

@@ -3,7 +3,10 @@
 //! Address translation for devices that are implemented in software.
 
 use crate::{
-    memory::UsedMm,
+    memory::{
+        Translation,
+        UsedMm, //
+    },
     Asid,
     Iotlb,
     IovaRange,
@@ -16,6 +19,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         lock::mutex::MutexGuard,
         Mutex, //
     },
@@ -86,15 +93,20 @@ impl Space {
 }
 
 /// What is translated how. See [`SoftIommu`].
-pub(crate) struct Tables {
-    pub(crate) spaces: KVec<Space>,
+struct Tables {
+    spaces: KVec<Space>,
     /// A kernel driver has set the device up: it has been given the token for mapping memory.
-    pub(crate) kernel_driver: bool,
+    kernel_driver: bool,
     /// Mappings hold addresses of this process.
-    pub(crate) mm: Option<ARef<Mm>>,
+    mm: Option<ARef<Mm>>,
 }
 
 impl Tables {
+    #[inline]
+    fn space(&self, asid: Asid) -> Option<&Space> {
+        self.spaces.get(asid.0 as usize)
+    }
+
     fn space_mut(&mut self, asid: Asid) -> Result<&mut Space> {
         self.spaces.get_mut(asid.0 as usize).ok_or(EINVAL)
     }
@@ -112,9 +124,14 @@ impl Tables {
 ///   physical addresses. It is known by asking for the token to do that (`get_vq_map`), which
 ///   userspace has no way to do. From then to the next reset an address space in which nothing
 ///   was mapped is all of memory.
+///
+/// A consumer may change mappings with the `mmap_lock` of the process held, as the C one does. Who
+/// holds the lock of the tables must therefore not wait for memory of a process.
 #[pin_data]
 pub struct SoftIommu {
     limit: usize,
+    /// Counts the changes of `tables`, with whose lock held it is written.
+    changes: Atomic<i64>,
     #[pin]
     tables: Mutex<Tables>,
 }
@@ -125,6 +142,7 @@ impl SoftIommu {
     pub fn new(spaces: u32, limit: usize) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             limit,
+            changes: Atomic::new(0),
             tables <- new_mutex!(
                 Tables {
                     spaces: {
@@ -142,7 +160,11 @@ impl SoftIommu {
         })
     }
 
-    /// Opens the device's view of memory. While the result exists, no mapping changes.
+    /// Opens the device's view of memory.
+    ///
+    /// While the result exists, no mapping of physical memory changes: consumers take pages back
+    /// when they have unmapped them. Mappings of a process can change at any time, and do so from
+    /// one access to the next: a copy that is under way goes on.
     ///
     /// # Errors
     ///
@@ -155,12 +177,40 @@ impl SoftIommu {
     #[inline]
     pub fn lock(&self) -> Result<IommuGuard<'_>> {
         let tables = self.tables.lock();
-        let mm = match &tables.mm {
-            None => None,
-            Some(mm) => Some(UsedMm::new(mm).ok_or(ESRCH)?),
+        let Some(mm) = &tables.mm else {
+            return Ok(IommuGuard(View::Physical(tables)));
         };
+        let mm = UsedMm::new(mm).ok_or(ESRCH)?;
 
-        Ok(IommuGuard { tables, mm })
+        Ok(IommuGuard(View::Process(self, mm)))
+    }
+
+    /// How often something has changed: what was looked up before holds as long as this is the same.
+    #[inline]
+    pub(crate) fn changes(&self) -> i64 {
+        self.changes.load(Relaxed)
+    }
+
+    /// The mapping of a process that `iova` is in, and [`changes`](Self::changes) as of now.
+    #[inline]
+    pub(crate) fn lookup(&self, asid: Asid, iova: u64, mm: &UsedMm) -> Option<(MapRange, i64)> {
+        let tables = self.tables.lock();
+
+        // These may be the addresses of another process by now.
+        if !tables.mm.as_ref().is_some_and(|bound| mm.is(bound)) {
+            return None;
+        }
+        let range = *tables.space(asid)?.lookup(iova)?;
+        Some((range, self.changes()))
+    }
+
+    /// Has `f` change something.
+    #[inline]
+    fn change<R>(&self, f: impl FnOnce(&mut Tables) -> R) -> R {
+        let mut tables = self.tables.lock();
+
+        self.changes.add(1, Relaxed);
+        f(&mut tables)
     }
 
     #[inline]
@@ -174,72 +224,87 @@ impl SoftIommu {
             space.add(range, self.limit)?;
         }
 
-        let mut tables = self.tables.lock();
-        *tables.space_mut(asid)? = space;
+        let old = self.change(|tables| {
+            tables
+                .space_mut(asid)
+                .map(|slot| core::mem::replace(slot, space))
+        })?;
+        drop(old);
         Ok(())
     }
 
     #[inline]
     pub(crate) fn map(&self, asid: Asid, range: MapRange) -> Result {
-        let mut tables = self.tables.lock();
-        let space = tables.space_mut(asid)?;
+        self.change(|tables| {
+            let space = tables.space_mut(asid)?;
 
-        space.add(range, self.limit)?;
-        space.untouched = false;
-        Ok(())
+            space.add(range, self.limit)?;
+            space.untouched = false;
+            Ok(())
+        })
     }
 
     #[inline]
     pub(crate) fn unmap(&self, asid: Asid, range: IovaRange) -> Result {
-        let mut tables = self.tables.lock();
-        let space = tables.space_mut(asid)?;
+        self.change(|tables| {
+            let space = tables.space_mut(asid)?;
 
-        space.remove(range);
-        space.untouched = false;
-        Ok(())
+            space.remove(range);
+            space.untouched = false;
+            Ok(())
+        })
     }
 
     #[inline]
     pub(crate) fn reset_map(&self, asid: Asid) -> Result {
-        *self.tables.lock().space_mut(asid)? = Space::new();
-        Ok(())
+        self.change(|tables| {
+            *tables.space_mut(asid)? = Space::new();
+            Ok(())
+        })
     }
 
     #[inline]
     pub(crate) fn reset_all(&self) {
-        for space in self.tables.lock().spaces.iter_mut() {
-            *space = Space::new();
-        }
+        self.change(|tables| {
+            for space in tables.spaces.iter_mut() {
+                *space = Space::new();
+            }
+        });
     }
 
     #[inline]
     pub(crate) fn set_kernel_driver(&self, yes: bool) {
-        self.tables.lock().kernel_driver = yes;
+        self.change(|tables| tables.kernel_driver = yes);
     }
 
     #[inline]
     pub(crate) fn set_mm(&self, mm: Option<ARef<Mm>>) {
         // The last reference to the old one may go, which should not happen under the lock.
-        let old = core::mem::replace(&mut self.tables.lock().mm, mm);
+        let old = self.change(|tables| core::mem::replace(&mut tables.mm, mm));
         drop(old);
     }
 }
 
-/// The device's view of memory. See [`SoftIommu::lock`].
-pub struct IommuGuard<'a> {
-    // In this order: the process may end with the last reference to its memory, which takes time.
-    tables: MutexGuard<'a, Tables>,
-    mm: Option<UsedMm>,
+enum View<'a> {
+    /// Addresses are translated to physical ones, with these tables.
+    Physical(MutexGuard<'a, Tables>),
+    /// Addresses are translated to those of a process, with whatever tables there are then.
+    Process(&'a SoftIommu, UsedMm),
 }
+
+/// The device's view of memory. See [`SoftIommu::lock`].
+pub struct IommuGuard<'a>(View<'a>);
 
 impl IommuGuard<'_> {
     /// The memory that is reached through an address space; for one that does not exist, none is.
     #[inline]
     pub fn memory(&self, asid: Asid) -> Memory<'_> {
-        Memory::new(
-            self.tables.spaces.get(asid.0 as usize),
-            self.tables.kernel_driver,
-            self.mm.as_ref(),
-        )
+        Memory::new(match &self.0 {
+            View::Physical(tables) => match tables.space(asid) {
+                Some(space) if space.untouched && tables.kernel_driver => Translation::Identity,
+                space => Translation::Physical(space),
+            },
+            View::Process(iommu, mm) => Translation::Process { iommu, mm, asid },
+        })
     }
 }

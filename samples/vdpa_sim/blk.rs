@@ -14,6 +14,7 @@ use crate::{
         Model, //
     },
 };
+use core::ops::Range;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -73,7 +74,7 @@ enum Failure {
 }
 
 /// The bytes that `count` bytes from `sector` on occupy; an error where that is not on the disk.
-fn range(sector: u64, count: u64) -> Result<core::ops::Range<usize>, Failure> {
+fn range(sector: u64, count: u64) -> Result<Range<usize>, Failure> {
     let sectors = count / SECTOR_SIZE;
 
     if count % SECTOR_SIZE != 0 || sector >= CAPACITY || sectors > CAPACITY - sector {
@@ -82,6 +83,69 @@ fn range(sector: u64, count: u64) -> Result<core::ops::Range<usize>, Failure> {
     // Both are below the size of the disk, which fits.
     let start = (sector * SECTOR_SIZE) as usize;
     Ok(start..start + count as usize)
+}
+
+/// Reads `struct virtio_blk_discard_write_zeroes`, with no other flags than the known ones. One is what
+/// the configuration allows.
+fn sectors(
+    data: &mut Reader<'_, GuestMemory<'_>>,
+    known_flags: u32,
+) -> Result<Range<usize>, Failure> {
+    if data.remaining() != 16 {
+        return Err(Failure::Io);
+    }
+    // `sector`, `num_sectors`, `flags`.
+    let raw = u128::from_le_bytes(data.read_array().map_err(|_| Failure::Io)?);
+    let (sector, count, flags) = (raw as u64, (raw >> 64) as u32, (raw >> 96) as u32);
+
+    if flags & !known_flags != 0 {
+        return Err(Failure::Unsupported);
+    }
+    range(sector, u64::from(count) * SECTOR_SIZE)
+}
+
+/// What a request asks for, with ranges that are on the disk: virtio 1.3, section 5.2.6.
+enum Request {
+    Read(Range<usize>),
+    Write(Range<usize>),
+    Zero(Range<usize>),
+    Id,
+    /// To flush, or to discard: what is discarded may keep its contents, and does.
+    Nothing,
+}
+
+impl Request {
+    /// Reads a request up to the data that is to be written to the disk.
+    fn parse(
+        request: &mut Reader<'_, GuestMemory<'_>>,
+        data: &Writer<'_, GuestMemory<'_>>,
+    ) -> Result<Self, Failure> {
+        // `struct virtio_blk_outhdr`: type, priority, sector.
+        let header = u128::from_le_bytes(request.read_array().map_err(|_| Failure::Io)?);
+        let (kind, sector) = (header as u32, (header >> 64) as u64);
+
+        match kind {
+            bindings::VIRTIO_BLK_T_IN => range(sector, data.remaining()).map(Self::Read),
+            bindings::VIRTIO_BLK_T_OUT => range(sector, request.remaining()).map(Self::Write),
+            // The field has no meaning for the others.
+            _ if sector != 0 => Err(Failure::Io),
+            bindings::VIRTIO_BLK_T_FLUSH => Ok(Self::Nothing),
+            bindings::VIRTIO_BLK_T_GET_ID => Ok(Self::Id),
+            bindings::VIRTIO_BLK_T_DISCARD => sectors(request, 0).map(|_| Self::Nothing),
+            bindings::VIRTIO_BLK_T_WRITE_ZEROES => {
+                sectors(request, bindings::VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP).map(Self::Zero)
+            }
+            _ => Err(Failure::Unsupported),
+        }
+    }
+
+    /// How many bytes are moved or cleared for it, at most.
+    fn len(&self) -> u64 {
+        match self {
+            Self::Read(range) | Self::Write(range) | Self::Zero(range) => range.len() as u64,
+            Self::Id | Self::Nothing => 0,
+        }
+    }
 }
 
 /// A block device.
@@ -94,110 +158,55 @@ impl Blk {
         Self { disk }
     }
 
-    fn read(
-        &self,
-        sector: u64,
-        data: &mut Writer<'_, GuestMemory<'_>>,
-        moved: &mut u64,
-    ) -> Result<(), Failure> {
-        let range = range(sector, data.remaining())?;
-        *moved = range.len() as u64;
-        let disk = self.disk.lock();
-        let bytes = disk.get(range).ok_or(Failure::Io)?;
-
-        data.write_all(bytes).map_err(|_| Failure::Io)
-    }
-
-    fn write(
-        &self,
-        sector: u64,
-        data: &mut Reader<'_, GuestMemory<'_>>,
-        moved: &mut u64,
-    ) -> Result<(), Failure> {
-        let range = range(sector, data.remaining())?;
-        *moved = range.len() as u64;
-        let mut disk = self.disk.lock();
-        let bytes = disk.get_mut(range).ok_or(Failure::Io)?;
-
-        data.read_exact(bytes).map_err(|_| Failure::Io)
-    }
-
-    /// Discards or zeroes one range of sectors. What is discarded may keep its contents, and does.
-    fn clear(
-        &self,
-        zero: bool,
-        data: &mut Reader<'_, GuestMemory<'_>>,
-        moved: &mut u64,
-    ) -> Result<(), Failure> {
-        // `struct virtio_blk_discard_write_zeroes`; one is what the configuration allows.
-        if data.remaining() != 16 {
-            return Err(Failure::Io);
-        }
-        let (Ok(sector), Ok(sectors), Ok(flags)) = (
-            data.read_array().map(u64::from_le_bytes),
-            data.read_array().map(u32::from_le_bytes),
-            data.read_array().map(u32::from_le_bytes),
-        ) else {
-            return Err(Failure::Io);
-        };
-        let known = if zero {
-            bindings::VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP
-        } else {
-            0
-        };
-        if flags & !known != 0 {
-            return Err(Failure::Unsupported);
-        }
-
-        let range = range(sector, u64::from(sectors) * SECTOR_SIZE)?;
-        if zero {
-            *moved = range.len() as u64;
-            self.disk.lock().get_mut(range).ok_or(Failure::Io)?.fill(0);
-        }
-        Ok(())
-    }
-
-    /// Does what a request asks for: virtio 1.3, section 5.2.6. How many bytes that was is in `moved`,
-    /// even if it fails in the end.
+    /// Does what a request asks for, with what follows it in `source`.
     fn execute(
         &self,
-        request: &mut Reader<'_, GuestMemory<'_>>,
+        request: Request,
+        source: &mut Reader<'_, GuestMemory<'_>>,
         data: &mut Writer<'_, GuestMemory<'_>>,
-        moved: &mut u64,
     ) -> Result<(), Failure> {
-        // `struct virtio_blk_outhdr`: type, priority, sector.
-        let (Ok(kind), Ok(_priority), Ok(sector)) = (
-            request.read_array().map(u32::from_le_bytes),
-            request.read_array::<4>(),
-            request.read_array().map(u64::from_le_bytes),
-        ) else {
-            return Err(Failure::Io);
-        };
+        match request {
+            Request::Read(range) => {
+                let disk = self.disk.lock();
 
-        match kind {
-            bindings::VIRTIO_BLK_T_IN => self.read(sector, data, moved),
-            bindings::VIRTIO_BLK_T_OUT => self.write(sector, request, moved),
-            // The field has no meaning for the others.
-            _ if sector != 0 => Err(Failure::Io),
-            bindings::VIRTIO_BLK_T_FLUSH => Ok(()),
-            bindings::VIRTIO_BLK_T_GET_ID => data.write(&ID).map(|_| ()).map_err(|_| Failure::Io),
-            bindings::VIRTIO_BLK_T_DISCARD => self.clear(false, request, moved),
-            bindings::VIRTIO_BLK_T_WRITE_ZEROES => self.clear(true, request, moved),
-            _ => Err(Failure::Unsupported),
+                data.write_all(disk.get(range).ok_or(Failure::Io)?)
+                    .map_err(|_| Failure::Io)
+            }
+            Request::Write(range) => {
+                let mut disk = self.disk.lock();
+
+                source
+                    .read_exact(disk.get_mut(range).ok_or(Failure::Io)?)
+                    .map_err(|_| Failure::Io)
+            }
+            Request::Zero(range) => {
+                let mut disk = self.disk.lock();
+
+                disk.get_mut(range).ok_or(Failure::Io)?.fill(0);
+                Ok(())
+            }
+            Request::Id => data.write(&ID).map(|_| ()).map_err(|_| Failure::Io),
+            Request::Nothing => Ok(()),
         }
     }
 
     /// Handles a request.
     fn request(&self, chain: &Chain<'_>, memory: &GuestMemory<'_>) -> Handled {
-        let mut moved = 0;
         let data_len = chain.writable_len().saturating_sub(1);
         // The status is the last byte, wherever that lies. Without room for it the driver cannot
         // be told anything.
         let Some((mut data, mut status)) = chain.writer(memory).split_tail(1) else {
             return Handled::default();
         };
+        let mut source = chain.reader(memory);
+        let mut moved = 0;
 
-        let result = match self.execute(&mut chain.reader(memory), &mut data, &mut moved) {
+        let result = Request::parse(&mut source, &data).and_then(|request| {
+            // Even if it fails in the end.
+            moved = request.len();
+            self.execute(request, &mut source, &mut data)
+        });
+        let result = match result {
             Ok(()) => bindings::VIRTIO_BLK_S_OK,
             Err(Failure::Io) => bindings::VIRTIO_BLK_S_IOERR,
             Err(Failure::Unsupported) => bindings::VIRTIO_BLK_S_UNSUPP,

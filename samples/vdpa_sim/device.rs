@@ -286,6 +286,7 @@ impl<M: Model> ConfigOps for Device<M> {
         for line in self.sim.lines.iter() {
             line.ready.store(false, Relaxed);
         }
+        self.sim.stuck.store(false, Relaxed);
         Ok(())
     }
 
@@ -349,5 +350,11 @@ impl<M: Model> ConfigOps for Device<M> {
 impl<M: Model> SoftDma for Device<M> {
     fn iommu(&self) -> &SoftIommu {
         &self.sim.iommu
+    }
+
+    fn mapped(&self) {
+        if self.sim.stuck.load(Relaxed) {
+            self.worker.queue();
+        }
     }
 }

@@ -347,11 +347,14 @@ impl Model for Net {
         });
         let received = rx.publish();
 
-        if sent == Progress::Stuck || received.is_err() {
+        let stuck = sent == Progress::Stuck || received.is_err();
+        if stuck {
             self.tx.errors += 1;
         }
         if sent == Progress::More {
             Progress::More
+        } else if stuck && progress == Progress::Idle {
+            Progress::Stuck
         } else {
             progress
         }

@@ -10,7 +10,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::AtomicFlag,
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
         Mutex, //
     },
 };
@@ -139,6 +142,9 @@ pub(crate) struct Sim<M: Model> {
     #[pin]
     pub(crate) config_callback: Callback,
     pub(crate) lines: KVec<Pin<KBox<Line>>>,
+    /// A ring could not be reached, and shall be looked at again when something is mapped: what was
+    /// announced meanwhile is not announced again. Written with the lock of the state held.
+    pub(crate) stuck: AtomicFlag,
     pub(crate) offered: Features,
 }
 
@@ -178,6 +184,7 @@ impl<M: Model> Sim<M> {
                 }
                 lines
             },
+            stuck: AtomicFlag::new(false),
             offered,
         })
     }
@@ -216,12 +223,14 @@ impl<M: Model> Work for Sim<M> {
         drop(iommu);
 
         let mut interrupts = 0;
+        let mut stuck = progress == Progress::Stuck;
         let mut broke = false;
         for (i, queue) in state.queues.iter_mut().enumerate() {
             if core::mem::take(&mut queue.interrupt) {
                 interrupts |= 1 << i;
             }
             if let Some(why) = queue.broken() {
+                stuck = false;
                 broke |= !state.status.has(Status::NEEDS_RESET);
                 if broke && vdpa::ratelimit() {
                     pr_warn!(
@@ -231,6 +240,14 @@ impl<M: Model> Work for Sim<M> {
                 }
             }
         }
+        // It is tried once more at once: it may have been mapped before that could be seen here.
+        let again = stuck && !self.stuck.load(Relaxed);
+        self.stuck.store(stuck, Relaxed);
+        if again && vdpa::ratelimit() {
+            pr_warn!(
+                "a virtqueue cannot be read or written: it is tried again when memory is mapped\n"
+            );
+        }
         // Virtio 1.3, section 2.1.2: the driver is told that nothing works any more.
         if broke {
             state.status = Status(state.status.0 | Status::NEEDS_RESET.0);
@@ -238,6 +255,6 @@ impl<M: Model> Work for Sim<M> {
         drop(guard);
 
         self.interrupt(interrupts, broke);
-        progress == Progress::More
+        progress == Progress::More || again
     }
 }

@@ -334,4 +334,40 @@ mod tests {
         check_eq!(soft.read(0x10, &mut [0]), Err(EFAULT));
         Ok(())
     }
+
+    #[test]
+    fn whole_pages_are_copied_and_nothing_beside_them() -> Result {
+        let soft = Soft::new(false)?;
+        // Aligned, as kmalloc() does it.
+        let mut here = KVec::from_elem(0u8, 4 * PAGE_SIZE, GFP_KERNEL)?;
+
+        for (i, page) in soft.pages.iter().enumerate() {
+            let iova = 0x1_0000 + i as u64 * SIZE;
+
+            check_eq!(soft.map(iova, SIZE, phys(page), VHOST_MAP_RW)?, 0);
+        }
+        soft.write(0x1_1000, &[0xee])?;
+        for (i, byte) in here.iter_mut().take(PAGE_SIZE).enumerate() {
+            *byte = (i % 251) as u8;
+        }
+        soft.write(0x1_0000, here.get(..PAGE_SIZE).ok_or(EINVAL)?)?;
+        let part = 2 * PAGE_SIZE..3 * PAGE_SIZE;
+        soft.read(0x1_0000, here.get_mut(part).ok_or(EINVAL)?)?;
+        for (i, byte) in here.iter().enumerate() {
+            let there = i / PAGE_SIZE % 2 == 0;
+
+            check_eq!(
+                *byte,
+                if there {
+                    (i % PAGE_SIZE % 251) as u8
+                } else {
+                    0
+                }
+            );
+        }
+        let mut next = [0];
+        soft.read(0x1_1000, &mut next)?;
+        check_eq!(next, [0xee]);
+        Ok(())
+    }
 }

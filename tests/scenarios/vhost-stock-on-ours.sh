@@ -21,5 +21,8 @@ for use_va in 1 0; do
 	drive_blk blk0 --memfd
 	checks vhost-client states --dev "$(vhost_of net0)" --memfd
 	checks vhost-client states --dev "$(vhost_of blk0)" --memfd
+	# The C driver holds the lock of the process's mappings while it tells the device of one.
+	checks vhost-client stress --dev "$(vhost_of net0)" --only mappings
+	checks vhost-client stress --dev "$(vhost_of blk0)" --only mappings
 	check "the devices go with their modules" unload vdpa_sim_net vdpa_sim_blk
 done

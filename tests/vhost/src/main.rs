@@ -38,6 +38,8 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   stress    threads that disturb a device at work, random calls, programs that are killed
       --rounds N       programs to kill, and sessions of random calls [20]
       --count N        how much work is done while it is disturbed [200]
+      --only WHAT      only this disturbance: kicks, calls-exchanged, kicks-exchanged, mappings,
+                       suspended-and-resumed or questions
   gone      hold the device until it is taken away, for which `READY` is printed
       --use WHAT       opened, owned or running [running]
       --timeout S      seconds to wait [30]

@@ -2,19 +2,24 @@
 
 //! What a device can reach.
 
+use std::thread;
+use std::time::Duration;
+
 use anyhow::{ensure, Context, Result};
 use checks::report::Report;
 use vhost_client::device::errno;
 use vhost_client::iotlb::{self, kind, Message};
 use vhost_client::net::probe::{Probe, FRAME};
 use vhost_client::sys::{Area, PAGE};
+use vhost_client::traffic::Running;
 use vhost_client::uapi::backend;
 
+use super::super::states::stop;
 use super::{Setting, IOVA, NO_MEMORY, PAGE_SIZE, SENSELESS};
 
 type Check = fn(&Setting) -> Result<()>;
 
-const CHECKS: [(&str, Check); 14] = [
+const CHECKS: [(&str, Check); 15] = [
     ("read-and-write", read_and_write),
     ("pages-in-another-order", other_order),
     ("offset-in-page", offset_in_page),
@@ -29,6 +34,7 @@ const CHECKS: [(&str, Check); 14] = [
     ("behind-the-end", behind_the_end),
     ("inaccessible-memory", inaccessible),
     ("read-only-memory", read_only_memory),
+    ("ring-mapped-late", ring_mapped_late),
 ];
 
 /// Makes all checks.
@@ -327,5 +333,21 @@ fn read_only_memory(setting: &Setting) -> Result<()> {
 
     area.read(0, &mut found)?;
     ensure!(!written && found == frame, "the device wrote it");
+    Ok(())
+}
+
+/// What is announced while the rings are not there is done when they are.
+fn ring_mapped_late(setting: &Setting) -> Result<()> {
+    let mut running = Running::start(&setting.path, setting.kind, 0, backend::ALL)?;
+
+    for round in 0..3 {
+        running.traffic.prove(round, 10)?;
+        running.session.unmap(0, &running.memory)?;
+        stop::ask(&mut running.traffic)?;
+        // It is about to find out.
+        thread::sleep(Duration::from_millis(50));
+        running.session.map(0, &running.memory)?;
+        stop::take(&mut running.traffic).with_context(|| format!("round {round}"))?;
+    }
     Ok(())
 }

@@ -32,14 +32,20 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let rounds = arguments.number("--rounds", 20, 1..=1_000_000)?;
     let count = arguments.number("--count", 200, 1..=1_000_000)? as usize;
     let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
+    let only = arguments.optional("--only")?;
     arguments.finish()?;
 
     let before = Pinned::now()?;
     for what in threads::DISTURBANCES {
-        report.check(
-            format_args!("stress/{}", what.name),
-            threads::run(&path, what, seed, count),
-        );
+        if only.as_deref().is_none_or(|only| only == what.name) {
+            report.check(
+                format_args!("stress/{}", what.name),
+                threads::run(&path, what, seed, count),
+            );
+        }
+    }
+    if only.is_some() {
+        return Ok(());
     }
     report.check(
         format_args!("stress/random-calls-{rounds}-times"),

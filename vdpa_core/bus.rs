@@ -100,6 +100,8 @@ unsafe fn from_device<'a, Ctx: DeviceContext>(ptr: *mut bindings::device) -> &'a
 }
 
 /// Calls a function for each device, in the order of registration, until one returns an error.
+///
+/// The device may be unregistered by that.
 pub(crate) fn try_for_each_device<F: FnMut(&Device) -> Result>(mut f: F) -> Result {
     // SAFETY: The visitor is given what it asks for; it does not keep it.
     to_result(unsafe {

@@ -8,12 +8,14 @@
 //! changed. Consumers in other modules take it too, by the inline functions of `<linux/vdpa.h>`.
 //! Code that holds it must not call the exported functions, which take it themselves.
 
-use crate::genl::{
-    Extack,
-    Message, //
+use crate::{
+    device::Registered,
+    genl::{
+        Extack,
+        Message, //
+    }, //
 };
 use kernel::{
-    device::Bound,
     error::to_result,
     pr_warn_once,
     prelude::*, //
@@ -22,17 +24,15 @@ use vdpa::{
     bindings,
     rwsem::{
         ReadGuard,
-        RwSem,
         WriteGuard, //
     },
-    Device,
     Features,
     Status, //
 };
 
 /// A device whose `cf_lock` is held.
 pub(crate) struct Locked<'a, Guard> {
-    dev: &'a Device<Bound>,
+    dev: Registered<'a>,
     _guard: Guard,
 }
 
@@ -42,21 +42,16 @@ pub(crate) type Shared<'a> = Locked<'a, ReadGuard<'a, ()>>;
 /// A device whose `cf_lock` is held for writing.
 pub(crate) type Exclusive<'a> = Locked<'a, WriteGuard<'a, ()>>;
 
-fn cf_lock(dev: &Device<Bound>) -> &RwSem<()> {
-    // SAFETY: The lock was initialised when the device was made, and stays in its place.
-    unsafe { RwSem::from_raw(&raw mut (*dev.as_raw()).cf_lock) }
-}
-
 /// Locks a device's configuration against changes.
-pub(crate) fn lock_shared(dev: &Device<Bound>) -> Shared<'_> {
-    let _guard = cf_lock(dev).read();
+pub(crate) fn lock_shared(dev: Registered<'_>) -> Shared<'_> {
+    let _guard = dev.cf_lock().read();
 
     Locked { dev, _guard }
 }
 
 /// Locks a device's configuration to change it.
-pub(crate) fn lock_exclusive(dev: &Device<Bound>) -> Exclusive<'_> {
-    let _guard = cf_lock(dev).write();
+pub(crate) fn lock_exclusive(dev: Registered<'_>) -> Exclusive<'_> {
+    let _guard = dev.cf_lock().write();
 
     Locked { dev, _guard }
 }
@@ -65,7 +60,7 @@ pub(crate) fn lock_exclusive(dev: &Device<Bound>) -> Exclusive<'_> {
 ///
 /// A driver is not supposed to do so before it has accepted features. One that does is taken for a
 /// legacy driver (virtio 1.3, section 2.2.3 "Legacy Interface"), which accepts none.
-pub(crate) fn read_for_driver(dev: &Device<Bound>, offset: u32, buf: &mut [u8]) {
+pub(crate) fn read_for_driver(dev: Registered<'_>, offset: u32, buf: &mut [u8]) {
     let shared = lock_shared(dev);
 
     if shared.features_valid() {
@@ -84,22 +79,13 @@ pub(crate) fn read_for_driver(dev: &Device<Bound>, offset: u32, buf: &mut [u8]) 
 
 impl<Guard> Locked<'_, Guard> {
     fn ops(&self) -> &bindings::vdpa_config_ops {
-        // SAFETY: A device has a table of operations, which is never changed.
-        unsafe { &*(*self.dev.as_raw()).config }
+        self.dev.ops()
     }
 
     /// Whether a driver has accepted features since the last reset.
     fn features_valid(&self) -> bool {
         // SAFETY: The device is valid, and the flag is protected by the lock that is held.
         unsafe { (*self.dev.as_raw()).features_valid }
-    }
-
-    /// The size of the configuration space in bytes; unlimited if the parent does not say.
-    fn config_size(&self) -> usize {
-        match self.ops().get_config_size {
-            Some(_) => self.dev.config_size(),
-            None => usize::MAX,
-        }
     }
 
     /// The features that the driver has accepted, once there is a [`Status::FEATURES_OK`].
@@ -116,7 +102,7 @@ impl<Guard> Locked<'_, Guard> {
     pub(crate) fn read_config(&self, offset: u32, buf: &mut [u8]) {
         let len = buf
             .len()
-            .min(self.config_size().saturating_sub(offset as usize));
+            .min(self.dev.config_size().saturating_sub(offset as usize));
 
         buf.fill(0);
         if len == 0 {
@@ -179,13 +165,13 @@ impl Exclusive<'_> {
     ///
     /// There is no way to report an error. A write that does not lie within the space is ignored.
     pub(crate) fn write_config(&self, offset: u32, data: &[u8]) {
-        let size = self.config_size();
+        let size = self.dev.config_size();
         let end = (offset as usize).checked_add(data.len());
 
         if end.is_none_or(|end| end > size) {
             pr_warn_once!(
                 "{}: ignored a write of {} bytes at {} to a configuration space of {} bytes\n",
-                self.dev.as_ref().name(),
+                self.dev.name(),
                 data.len(),
                 offset,
                 size,

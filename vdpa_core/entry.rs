@@ -8,6 +8,7 @@
 use crate::{
     bus,
     config,
+    device::Registered,
     lifecycle,
     mgmtdev::MgmtDev,
     registry, //
@@ -96,13 +97,13 @@ pub(crate) unsafe extern "C" fn __vdpa_alloc_device(
 
 /// Registers a device, for a parent that is called by a management command.
 ///
-/// Returns 0; `EINVAL` if the device's `mdev` is not set; `EEXIST` if its name is taken; what
-/// `device_add()` returns.
+/// Returns 0; `EINVAL` if the device's `mdev` is not set; `EEXIST` if its name is taken; `ENOENT` if
+/// its parent is not registered; what `device_add()` returns.
 ///
 /// # Safety
 ///
-/// `vdev` must be a device that is allocated and not registered. The caller must be called by a
-/// management device's `dev_add`.
+/// `vdev` must be a device that is allocated and not registered, and its parent must not be
+/// unregistered meanwhile. The caller must be called by a management device's `dev_add`.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn _vdpa_register_device(
     vdev: *mut bindings::vdpa_device,
@@ -121,11 +122,13 @@ pub(crate) unsafe extern "C" fn _vdpa_register_device(
 
 /// Registers a device.
 ///
-/// Returns 0; `EEXIST` if its name is taken; what `device_add()` returns.
+/// Returns 0; `EEXIST` if its name is taken; `ENOENT` if its parent is not registered; what
+/// `device_add()` returns.
 ///
 /// # Safety
 ///
-/// `vdev` must be a device that is allocated and not registered.
+/// `vdev` must be a device that is allocated and not registered, and its parent must not be
+/// unregistered meanwhile.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vdpa_register_device(
     vdev: *mut bindings::vdpa_device,
@@ -221,18 +224,9 @@ pub(crate) unsafe extern "C" fn vdpa_mgmtdev_register(mdev: *mut bindings::vdpa_
 /// `mdev` must be registered.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vdpa_mgmtdev_unregister(mdev: *mut bindings::vdpa_mgmt_dev) {
-    let mut registry = registry::write_unkillable();
+    let there = registry::write_unkillable().as_mut().remove_mgmtdev(mdev);
 
-    if warn_on!(!registry.as_mut().remove_mgmtdev(mdev)) {
-        return;
-    }
-    // An error can only come from the bus not being there, and then there is nothing to delete.
-    let _ = registry.try_for_each_managed(|managed| {
-        if managed.mgmtdev().as_raw() == mdev {
-            managed.delete(&registry);
-        }
-        Ok(())
-    });
+    warn_on!(!there);
 }
 
 /// Reads from the configuration space, for a driver.
@@ -249,7 +243,7 @@ pub(crate) unsafe extern "C" fn vdpa_get_config(
     len: c_uint,
 ) {
     // SAFETY: By the safety requirements of this function.
-    let dev = unsafe { Device::from_raw(vdev) };
+    let dev = unsafe { Registered::from_raw(vdev) };
     let buf: &mut [u8] = if len == 0 {
         &mut []
     } else {
@@ -277,7 +271,7 @@ pub(crate) unsafe extern "C" fn vdpa_set_config(
     length: c_uint,
 ) {
     // SAFETY: By the safety requirements of this function.
-    let dev = unsafe { Device::from_raw(vdev) };
+    let dev = unsafe { Registered::from_raw(vdev) };
     let data: &[u8] = if length == 0 {
         &[]
     } else {
@@ -296,7 +290,7 @@ pub(crate) unsafe extern "C" fn vdpa_set_config(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vdpa_set_status(vdev: *mut bindings::vdpa_device, status: u8) {
     // SAFETY: By the safety requirements of this function.
-    let dev = unsafe { Device::from_raw(vdev) };
+    let dev = unsafe { Registered::from_raw(vdev) };
 
     config::lock_exclusive(dev).set_status(Status(status));
 }

@@ -3,7 +3,10 @@
 //! Generic netlink: a family, its requests, and what is answered.
 //!
 //! `kernel::net::netlink` has families that only send to multicast groups; this is the other half.
-//! All unsafe code of the netlink interface is here, and nothing here knows of vDPA.
+//!
+//! Nothing here knows what the family is about. The unsafe code of the netlink interface is here, with
+//! one exception: parents write their statistics to the C structures themselves (see
+//! [`Message::as_raw`] and [`Extack::as_raw`]).
 //!
 //! C header: `include/net/genetlink.h`
 
@@ -37,3 +40,12 @@ pub(crate) use self::{
         Request, //
     }, //
 };
+
+use crate::Vdpa;
+use kernel::{
+    prelude::*,
+    ModuleMetadata, //
+};
+
+/// The name of the module, which explanations begin with.
+const MODULE_NAME: &CStr = Vdpa::NAME;

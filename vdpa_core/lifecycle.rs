@@ -199,52 +199,74 @@ unsafe extern "C" fn release(dev: *mut bindings::device) {
 ///
 /// # Errors
 ///
-/// `EEXIST` if the name is taken; what `device_add()` returns.
+/// `EEXIST` if the name is taken; `ENOENT` if the parent is not registered; what `device_add()`
+/// returns otherwise.
 ///
 /// # Safety
 ///
-/// The device must not be registered yet, and nobody else may register it.
+/// The device must not be registered yet, and nobody else may register it. Its parent must not be
+/// unregistered meanwhile.
 pub(crate) unsafe fn register(dev: &Device, nvqs: u32) -> Result {
     registry::assert_held_write();
 
     // SAFETY: The device is not on the bus yet, so nobody reads the number.
     unsafe { (*dev.as_raw()).nvqs = nvqs };
 
-    // SAFETY: By the safety requirements of this function.
-    if bus::find_device(dev.as_ref().name()).is_some() || unsafe { is_taken_in_sysfs(dev) } {
+    if bus::find_device(dev.as_ref().name()).is_some() {
         return Err(EEXIST);
     }
+    // SAFETY: By the safety requirements of this function.
+    unsafe { check_place(dev) }?;
     registry::note_change();
     // SAFETY: The device is initialised, and by the safety requirements of this function it is not
     // registered.
     to_result(unsafe { bindings::device_add(&raw mut (*dev.as_raw()).dev) })
 }
 
-/// Whether there is something of the device's name in its parent's directory already: another
-/// child, or an attribute, such as `uevent`.
+/// Refuses a device for which no directory can be made in sysfs: that of its parent is not there, or
+/// has something of the device's name already, which may be another child, or an attribute, such as
+/// `uevent`. Without a parent its place is `/sys/devices`.
 ///
-/// `device_add()` would refuse the name as well, but with a stack trace in the log, and any name can
-/// come from a user.
+/// `device_add()` would refuse it as well, but with lines in the log, even a stack trace, and any name
+/// can come from a user.
+///
+/// # Errors
+///
+/// `ENOENT` if the parent is not registered; `EEXIST` if the name is taken.
 ///
 /// # Safety
 ///
-/// The device must not be registered yet, and have a name.
-unsafe fn is_taken_in_sysfs(dev: &Device) -> bool {
+/// The device must not be registered yet, and have a name. Its parent must not be unregistered
+/// meanwhile.
+unsafe fn check_place(dev: &Device) -> Result {
     // SAFETY: The pointer is valid.
     let raw = unsafe { &raw mut (*dev.as_raw()).dev };
 
-    // SAFETY: By the safety requirements of this function. A parent is registered, and so has a
-    // directory; what is found in it is put back at once.
-    unsafe {
-        let Some(parent) = (*raw).parent.as_ref() else {
-            return false;
-        };
-        let node =
-            bindings::kernfs_find_and_get_ns(parent.kobj.sd, bindings::dev_name(raw), null());
+    // SAFETY: By the safety requirements of this function. Which set a device belongs to was noted
+    // when it was initialised.
+    let dir = unsafe {
+        match (*raw).parent.as_ref() {
+            Some(parent) => parent.kobj.sd,
+            None => (*(*raw).kobj.kset).kobj.sd,
+        }
+    };
+
+    if dir.is_null() {
+        return Err(ENOENT);
+    }
+
+    // SAFETY: As above: the directory is there. What is found in it is put back at once.
+    let taken = unsafe {
+        let node = bindings::kernfs_find_and_get_ns(dir, bindings::dev_name(raw), null());
 
         bindings::kernfs_put(node);
         !node.is_null()
+    };
+
+    if taken {
+        return Err(EEXIST);
     }
+    Ok(())
 }
 
 /// Takes a device from the bus, with the registry locked for writing, and drops the reference that

@@ -10,14 +10,12 @@
 
 use crate::{
     config::lock_exclusive,
+    device::Registered,
     registry::Registry, //
 };
 use core::mem::offset_of;
 use kernel::{
-    device::{
-        self,
-        Bound, //
-    },
+    device,
     error::to_result,
     interop::list::{
         CList,
@@ -184,17 +182,29 @@ impl MgmtDev {
         // the call.
         to_result(unsafe { op(self.as_raw(), name.as_char_ptr(), config) })
     }
+
+    /// Asks for a device to be deleted.
+    ///
+    /// # Safety
+    ///
+    /// The device must be registered, and made by this management device. The registry must be
+    /// locked for writing. Afterwards the device must not be taken for registered any more.
+    pub(crate) unsafe fn dev_del(&self, dev: &Device) {
+        if let Some(op) = self.ops().dev_del {
+            // SAFETY: By the safety requirements of this function.
+            unsafe { op(self.as_raw(), dev.as_raw()) };
+        }
+    }
 }
 
 /// A registered device that was made by a management device.
 ///
 /// # Invariants
 ///
-/// `mgmtdev` has made `dev`, which is valid during `'a`, and registered until it is
-/// [deleted](Self::delete).
+/// `mgmtdev` has made `dev`.
 #[derive(Clone, Copy)]
 pub(crate) struct Managed<'a> {
-    dev: &'a Device<Bound>,
+    dev: Registered<'a>,
     mgmtdev: &'a MgmtDev,
 }
 
@@ -204,27 +214,19 @@ impl<'a> Managed<'a> {
     /// # Safety
     ///
     /// The type's invariants must hold.
-    pub(crate) unsafe fn new(dev: &'a Device<Bound>, mgmtdev: &'a MgmtDev) -> Self {
+    pub(crate) unsafe fn new(dev: Registered<'a>, mgmtdev: &'a MgmtDev) -> Self {
         // INVARIANT: By the safety requirement of this function.
         Self { dev, mgmtdev }
     }
 
     /// The device.
-    pub(crate) fn dev(self) -> &'a Device<Bound> {
+    pub(crate) fn dev(self) -> Registered<'a> {
         self.dev
     }
 
     /// The management device that made it.
     pub(crate) fn mgmtdev(self) -> &'a MgmtDev {
         self.mgmtdev
-    }
-
-    /// Asks the management device to delete the device.
-    pub(crate) fn delete(self, _registry: &WriteGuard<'_, Registry>) {
-        if let Some(op) = self.mgmtdev.ops().dev_del {
-            // SAFETY: By the type invariants, the operation is there for this device.
-            unsafe { op(self.mgmtdev.as_raw(), self.dev.as_raw()) };
-        }
     }
 
     /// Asks the management device to change attributes of the device.

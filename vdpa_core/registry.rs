@@ -17,6 +17,7 @@
 
 use crate::{
     bus,
+    device::Registered,
     mgmtdev::{
         Managed,
         MgmtDev,
@@ -165,18 +166,16 @@ impl Registry {
     /// # Safety
     ///
     /// The device must have been on the bus since `self` was borrowed. It stays there during `'a`
-    /// then, since devices are unregistered with the registry locked for writing; unless that is
-    /// what the caller asks a management device to do.
+    /// then, since devices are unregistered with the registry borrowed mutably.
     unsafe fn managed<'a>(&'a self, dev: &'a Device) -> Option<Managed<'a>> {
-        // SAFETY: The device is valid, and the pointer was set before it was registered.
-        let mgmtdev = NonNull::new(unsafe { (*dev.as_raw()).mdev })?;
+        let mgmtdev = NonNull::new(mgmtdev_of(dev))?;
 
         // SAFETY: By the safety requirements of this function the device is registered. A
         // management device deletes its devices when it is unregistered, for which the registry is
-        // locked for writing too, so it is there for as long.
+        // borrowed mutably too, so it is there for as long.
         Some(unsafe {
             Managed::new(
-                Device::from_raw(dev.as_raw()),
+                Registered::from_raw(dev.as_raw()),
                 MgmtDev::from_raw(mgmtdev.as_ptr()),
             )
         })
@@ -207,9 +206,44 @@ impl Registry {
         Ok(())
     }
 
-    /// Removes a management device, and returns whether it was there.
+    /// Removes a management device with the devices that it has made, and returns whether it was
+    /// there.
     pub(crate) fn remove_mgmtdev(self: Pin<&mut Self>, mdev: *mut bindings::vdpa_mgmt_dev) -> bool {
+        let Some(mgmtdev) = self.mgmtdevs().find(|other| other.as_raw() == mdev) else {
+            return false;
+        };
+
+        // An error can only come from the bus not being there, and then there is nothing to delete.
+        let _ = bus::try_for_each_device(|dev| {
+            if mgmtdev_of(dev) == mdev {
+                // SAFETY: The device is on the bus. The registry is borrowed mutably, so it is
+                // locked for writing, and nobody has anything that was found in it.
+                unsafe { mgmtdev.dev_del(dev) };
+            }
+            Ok(())
+        });
         note_change();
         self.project().mgmtdevs.remove(mdev)
     }
+
+    /// Has the management device that made a device delete it.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is no device of this name, `EINVAL` if it was not made by a management
+    /// device.
+    pub(crate) fn delete(self: Pin<&mut Self>, name: &CStr) -> Result {
+        let found = self.find_dev(name).ok_or(ENODEV)?;
+        let mgmtdev = found.managed().ok_or(EINVAL)?.mgmtdev();
+
+        // SAFETY: As above; what was found here is only dropped after this.
+        unsafe { mgmtdev.dev_del(&found.dev) };
+        Ok(())
+    }
+}
+
+/// The management device that made a device, or NULL.
+fn mgmtdev_of(dev: &Device) -> *mut bindings::vdpa_mgmt_dev {
+    // SAFETY: The device is valid, and the pointer was set before it was registered.
+    unsafe { (*dev.as_raw()).mdev }
 }

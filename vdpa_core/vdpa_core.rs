@@ -14,6 +14,7 @@
 //! - [`entry`]: the functions of `<linux/vdpa.h>`.
 //! - [`bus`]: `struct bus_type`: which driver gets which device.
 //! - [`lifecycle`]: how a device is made, comes onto the bus, and goes.
+//! - [`device`]: a device on the bus, with or without a driver.
 //! - [`config`]: what a device's `cf_lock` protects.
 //! - [`mgmtdev`]: management devices, which make vDPA devices at an administrator's request.
 //! - [`registry`]: the global lock, and what it protects.
@@ -21,9 +22,13 @@
 //!
 //! # Locking
 //!
-//! The lock of [`registry`] is taken before a device's `cf_lock`. The driver core's device lock is
-//! taken inside the former and outside the latter: registering a device probes its driver, and a
-//! driver's probe reads configuration.
+//! The lock of [`registry`] is taken before a device's `cf_lock`. The driver core's lock of a vDPA
+//! device is taken inside the former and outside the latter: registering a device probes its driver,
+//! and a driver's probe reads configuration.
+//!
+//! The driver core's lock of a *parent* device is outside of all these: its driver registers management
+//! devices and vDPA devices when it is probed, and unregisters them when it is removed. So what a
+//! management device does for a command must not take it.
 //!
 //! C header: `include/linux/vdpa.h`
 
@@ -31,6 +36,7 @@ use kernel::prelude::*;
 
 mod bus;
 mod config;
+mod device;
 mod entry;
 mod genl;
 mod ida;

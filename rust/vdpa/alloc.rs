@@ -30,6 +30,7 @@ use kernel::{
         to_result, //
     },
     prelude::*,
+    sync::aref::ARef,
     types::Opaque, //
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Allocation<T> {
     // First, as `__vdpa_alloc_device()` demands.
     pub(crate) vdev: Opaque<bindings::vdpa_device>,
     data: MaybeUninit<T>,
+    // What `vdev` says does DMA, unless that is itself. Initialised with the data.
+    dma_device: MaybeUninit<Option<ARef<device::Device>>>,
 }
 
 impl<T> Allocation<T> {
@@ -53,15 +56,19 @@ impl<T> Allocation<T> {
         unsafe { (*vdev.cast::<Self>()).data.assume_init_ref() }
     }
 
-    /// Drops the data.
+    /// Drops the data, and the reference to the device that does DMA.
     ///
     /// # Safety
     ///
-    /// As for [`data`](Self::data), and nobody uses the data from now on.
+    /// As for [`data`](Self::data), and nobody uses the device from now on.
     #[inline]
     pub(crate) unsafe fn drop_data(vdev: *mut bindings::vdpa_device) {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { (*vdev.cast::<Self>()).data.assume_init_drop() };
+        // SAFETY: By the safety requirements of this function; the reference is initialised with
+        // the data.
+        unsafe {
+            (*vdev.cast::<Self>()).data.assume_init_drop();
+            (*vdev.cast::<Self>()).dma_device.assume_init_drop();
+        }
     }
 }
 
@@ -69,9 +76,10 @@ impl<T> Allocation<T> {
 pub struct DeviceInfo<'a> {
     /// The name of the device; [`None`] for `vdpa<number>`.
     pub name: Option<&'a CStr>,
-    /// The parent in the device tree.
+    /// The parent in the device tree. It has to stay registered until this device is.
     pub parent: Option<&'a device::Device>,
-    /// The device that does DMA. [`None`] for a device that translates addresses itself.
+    /// The device that does DMA, which is kept for as long as the vDPA device. [`None`] for a device
+    /// that translates addresses itself.
     pub dma_device: Option<&'a device::Device>,
     /// The number of virtqueues.
     pub virtqueues: u32,
@@ -88,10 +96,12 @@ pub struct DeviceInfo<'a> {
 /// # Invariants
 ///
 /// The device was allocated with `__vdpa_alloc_device()`, its data is initialised, its operations
-/// are those of `T`, and the only reference to it is held here.
+/// are those of `T`, and the only reference to it is held here. `parent` is its parent.
 pub struct UnregisteredDevice<T: ConfigOps> {
     vdev: NonNull<bindings::vdpa_device>,
     virtqueues: u32,
+    // Of its own the device has no reference to it before it is registered.
+    parent: Option<ARef<device::Device>>,
     _data: PhantomData<T>,
 }
 
@@ -200,14 +210,17 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
         let device = Self {
             vdev,
             virtqueues: info.virtqueues,
+            parent: info.parent.map(Into::into),
             _data: PhantomData,
         };
 
         // SAFETY: As above; the data stays where it is until it is dropped with the device, which
         // takes the table that is set after it is initialised.
         unsafe {
-            let slot = &raw mut (*vdev.as_ptr().cast::<Allocation<T>>()).data;
-            pin_init::raw_try_init(slot.cast::<T>(), data)?;
+            let this = vdev.as_ptr().cast::<Allocation<T>>();
+
+            pin_init::raw_try_init((&raw mut (*this).data).cast::<T>(), data)?;
+            (*this).dma_device = MaybeUninit::new(info.dma_device.map(Into::into));
             (*vdev.as_ptr()).config = table;
         }
         // INVARIANT: Now it is complete.
@@ -218,7 +231,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     ///
     /// # Errors
     ///
-    /// `EEXIST` where the name is taken; `ENOMEM`.
+    /// `EEXIST` where the name is taken; `ENOENT` where the parent is not registered; `ENOMEM`.
     #[inline]
     pub fn register(self) -> Result<Registration<T>> {
         // SAFETY: By the type invariant.
@@ -226,7 +239,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
 
         // INVARIANT: Registered just above; the reference goes over to the bus.
         Ok(Registration {
-            vdev: ManuallyDrop::new(self).vdev,
+            vdev: self.into_raw(),
             _data: PhantomData,
         })
     }
@@ -246,8 +259,17 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
         to_result(unsafe { bindings::_vdpa_register_device(self.vdev.as_ptr(), self.virtqueues) })?;
 
         // The reference goes over to the bus; `dev_del` gives it up.
-        let _ = ManuallyDrop::new(self);
+        let _ = self.into_raw();
         Ok(())
+    }
+
+    /// Gives away the reference to a device that was registered.
+    #[inline]
+    fn into_raw(self) -> NonNull<bindings::vdpa_device> {
+        let mut this = ManuallyDrop::new(self);
+
+        this.parent = None;
+        this.vdev
     }
 }
 

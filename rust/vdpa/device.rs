@@ -92,8 +92,8 @@ fn result(ret: Option<c_int>) -> Result {
 /// # Invariants
 ///
 /// An instance is a valid `struct vdpa_device`, with at least one reference to it for as long as
-/// the instance can be used. With the context [`device::Bound`] it is registered, and its parent
-/// serves the operations of its table.
+/// the instance can be used. With the context [`device::Bound`] it is registered, its parent serves
+/// the operations of its table, and, as everywhere in the kernel, it is bound to a driver.
 #[repr(transparent)]
 pub struct Device<Ctx: device::DeviceContext = device::Normal>(
     Opaque<bindings::vdpa_device>,
@@ -112,7 +112,8 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// # Safety
     ///
     /// `ptr` must be valid for `'a`, and the device in the state that `Ctx` stands for. For
-    /// [`device::Bound`] that means: it is registered, and stays so for `'a`.
+    /// [`device::Bound`] that means: it is bound to a driver, or just being probed or removed by one,
+    /// and stays so for `'a`. A device that is registered need not have a driver.
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *mut bindings::vdpa_device) -> &'a Self {
         // CAST: `Device` is a transparent wrapper.

@@ -61,9 +61,10 @@ impl Attributes {
 
 /// What a user asked for.
 ///
-/// # Invariants
-///
-/// Only what the management device accepts is there: the vDPA core refuses the rest.
+/// When a device is [added](Operations::dev_add), there is only what the management device
+/// [accepts](Info::attributes): the vDPA core refuses the rest. When a device is
+/// [changed](Operations::dev_set_attr), there may be what it does not accept: the core does not
+/// compare that, and lets a MAC address through.
 #[repr(transparent)]
 pub struct Config(bindings::vdpa_dev_set_config);
 
@@ -104,7 +105,7 @@ impl Config {
 pub struct Info<'a> {
     /// The device that stands for it.
     pub device: &'a device::Device,
-    /// The virtio device ids (`uapi/linux/virtio_ids.h`) of the devices it can make.
+    /// The virtio device ids (`uapi/linux/virtio_ids.h`) of the devices it can make, none of them 0.
     pub classes: &'a [u32],
     /// What a user can ask for when a device is added.
     pub attributes: Attributes,
@@ -119,6 +120,10 @@ pub struct Info<'a> {
 /// # Context
 ///
 /// All are called with the vDPA core's lock held, and may sleep.
+///
+/// The driver core's lock of the device that stands for the management device is outside of that one:
+/// a driver makes its [`Registration`] when it is probed, and drops it when it is removed, with the
+/// former held. So the operations must not take it.
 #[vtable]
 pub trait Operations: Send + Sync + Sized + 'static {
     /// What is made.
@@ -192,11 +197,14 @@ impl<T: Operations> Registration<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `EINVAL` where 0, which would end the list for the core, is among the classes; `ENOMEM`.
     #[inline]
     pub fn new<'a>(info: Info<'a>, operations: T) -> impl PinInit<Self, Error> + use<'a, T> {
         try_pin_init!(&this in Self {
             id_table: {
+                if info.classes.contains(&0) {
+                    return Err(EINVAL);
+                }
                 let mut table = KVec::with_capacity(info.classes.len() + 1, GFP_KERNEL)?;
                 for &device in info.classes {
                     let vendor = VENDOR_ANY;

@@ -311,14 +311,13 @@ impl<T: ConfigOps> Table<T> {
         vdev: *mut vdpa_device,
         idx: u16,
         msg: *mut bindings::sk_buff,
-        extack: *mut bindings::netlink_ext_ack,
+        _extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         from_result(|| {
             // SAFETY: See `Table`.
             let (data, vq) = unsafe { Self::data_and_vq(vdev, idx.into()) }?;
-            // SAFETY: The message is valid and the caller's alone, `extack` is NULL or so, too.
-            let mut stats =
-                unsafe { VendorStats::from_raw(NonNull::new(msg).ok_or(EINVAL)?, extack) };
+            // SAFETY: The message is valid and the caller's alone.
+            let mut stats = unsafe { VendorStats::from_raw(NonNull::new(msg).ok_or(EINVAL)?) };
 
             data.get_vendor_vq_stats(vq, &mut stats)?;
             Ok(0)

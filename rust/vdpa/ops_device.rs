@@ -164,6 +164,10 @@ impl<T: ConfigOps> Table<T> {
         // SAFETY: See `Table`.
         let data = unsafe { Self::data(vdev) };
 
+        // The pointer may be NULL then.
+        if len == 0 {
+            return;
+        }
         // SAFETY: `buf` is valid for writing `len` bytes. What is not read below is 0, not what
         // happened to be there.
         let buf = unsafe {
@@ -188,7 +192,8 @@ impl<T: ConfigOps> Table<T> {
         // SAFETY: See `Table`.
         let data = unsafe { Self::data(vdev) };
 
-        if Self::in_config(data, offset, len) {
+        // Without data the pointer may be NULL.
+        if len != 0 && Self::in_config(data, offset, len) {
             // SAFETY: `buf` is valid for reading `len` bytes.
             data.set_config(offset as usize, unsafe {
                 slice::from_raw_parts(buf.cast::<u8>(), len as usize)

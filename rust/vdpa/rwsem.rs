@@ -159,16 +159,6 @@ impl<T: ?Sized> RwSem<T> {
         Ok(ReadGuard::new(self))
     }
 
-    /// Like [`read`](Self::read), but does not wait.
-    #[must_use = "if unused, the lock will be immediately unlocked"]
-    #[inline]
-    pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
-        // SAFETY: The existence of the object proves that the lock is initialised.
-        let taken = unsafe { bindings::down_read_trylock(self.sem.get()) } != 0;
-
-        taken.then(|| ReadGuard::new(self))
-    }
-
     /// Waits until there is neither writer nor reader, then gives the caller the data alone.
     #[inline]
     pub fn write(&self) -> WriteGuard<'_, T> {

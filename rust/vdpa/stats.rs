@@ -15,31 +15,21 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `msg` is a message under construction that nobody else uses. `extack` is NULL or valid.
-pub struct VendorStats<'a> {
-    msg: &'a mut bindings::sk_buff,
-    extack: Option<&'a mut bindings::netlink_ext_ack>,
-}
+/// The socket buffer ends with a netlink message under construction.
+pub struct VendorStats<'a>(&'a mut bindings::sk_buff);
 
-impl<'a> VendorStats<'a> {
+impl VendorStats<'_> {
     /// Wraps what `get_vendor_vq_stats` was called with.
     ///
     /// # Safety
     ///
-    /// `msg` must be a valid socket buffer with a netlink message under construction, `extack`
-    /// NULL or valid, and nobody else may use them for `'a`.
+    /// `msg` must be a valid socket buffer that ends with a netlink message under construction, and
+    /// nobody else may use it as long as the result exists.
     #[inline]
-    pub(crate) unsafe fn from_raw(
-        msg: NonNull<bindings::sk_buff>,
-        extack: *mut bindings::netlink_ext_ack,
-    ) -> Self {
-        // SAFETY: By the safety requirements of this function.
-        unsafe {
-            Self {
-                msg: &mut *msg.as_ptr(),
-                extack: extack.as_mut(),
-            }
-        }
+    pub(crate) unsafe fn from_raw(mut msg: NonNull<bindings::sk_buff>) -> Self {
+        // INVARIANT: By the safety requirements of this function.
+        // SAFETY: As above.
+        Self(unsafe { msg.as_mut() })
     }
 
     /// Adds a number.
@@ -51,29 +41,21 @@ impl<'a> VendorStats<'a> {
     pub fn put(&mut self, name: &CStr, value: u64) -> Result {
         let bytes = name.to_bytes_with_nul();
 
-        // SAFETY: The message is valid, and both attributes are given with their right lengths.
+        // SAFETY: By the type invariant; both attributes are given with their right lengths.
         unsafe {
             to_result(bindings::nla_put(
-                self.msg,
+                self.0,
                 bindings::vdpa_attr_VDPA_ATTR_DEV_VENDOR_ATTR_NAME as c_int,
                 bytes.len() as c_int,
                 bytes.as_ptr().cast(),
             ))?;
             to_result(bindings::nla_put_64bit(
-                self.msg,
+                self.0,
                 bindings::vdpa_attr_VDPA_ATTR_DEV_VENDOR_ATTR_VALUE as c_int,
                 size_of::<u64>() as c_int,
                 core::ptr::from_ref(&value).cast(),
                 bindings::vdpa_attr_VDPA_ATTR_PAD as c_int,
             ))
-        }
-    }
-
-    /// Sets the message that the user sees with the error that is returned.
-    #[inline]
-    pub fn refuse(&mut self, message: &'static CStr) {
-        if let Some(extack) = self.extack.as_mut() {
-            extack._msg = message.as_char_ptr();
         }
     }
 }

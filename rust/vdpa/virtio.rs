@@ -12,6 +12,7 @@
 //! - The virtio device is registered until the vDPA device is unbound from the transport. This is
 //!   tied to the unbinding itself, not to a value that could be lost. So while one of the
 //!   operations of a transport runs, the vDPA device is bound, and [`Device::vdpa`] can say so.
+//!   The virtio device's memory may be there for longer; it keeps nothing of the vDPA device.
 //! - A [`Virtqueue`] has a ring, whose memory the device uses, and a callback, which the device
 //!   calls. It belongs to the transport until it is handed to the virtio driver
 //!   ([`Slot::fill`]), and then lives until that driver gives all of them back. They are only freed

@@ -3,7 +3,10 @@
 //! The bus: each step on the way of a device can fail, and leaves nothing behind.
 
 use crate::{
-    bed::info,
+    bed::{
+        info,
+        Bed, //
+    },
     bus::{
         device,
         is_bound,
@@ -12,17 +15,20 @@ use crate::{
         script,
         Event,
         Parent, //
-    }, //
+    },
+    VdpaKunit, //
 };
 use core::ptr::{
     null,
     null_mut, //
 };
 use kernel::{
+    device::Device,
     error::{
         from_err_ptr,
         to_result, //
     },
+    module::this_module,
     prelude::*, //
 };
 use vdpa::{
@@ -32,6 +38,7 @@ use vdpa::{
         vdpa_device, //
     },
     DeviceInfo,
+    RootDevice,
     UnregisteredDevice, //
 };
 
@@ -96,12 +103,25 @@ fn alloc(ops: *const vdpa_config_ops, size: usize, name: Option<&CStr>, use_va: 
 }
 
 fn named(name: &CStr) -> Result<UnregisteredDevice<Parent>> {
+    below(None, Some(name))
+}
+
+/// A device with this parent.
+fn below(parent: Option<&Device>, name: Option<&CStr>) -> Result<UnregisteredDevice<Parent>> {
     let info = DeviceInfo {
-        name: Some(name),
+        name,
+        parent,
         ..info(1)
     };
 
     UnregisteredDevice::new(&info, Parent::new(Ok(256)))
+}
+
+const ROOT: &CStr = c"vdpa_kunit_bus";
+
+/// A device to be a parent.
+fn root() -> Result<RootDevice> {
+    RootDevice::new(ROOT, this_module::<VdpaKunit>())
 }
 
 #[kunit_tests(vdpa_bus_failures)]
@@ -192,6 +212,60 @@ mod tests {
         drop(first);
         check!(saw(&[Event::DropDeviceData]));
         drop(named(c"vdpa_kunit_name")?.register()?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_in_sysfs_is_taken_too() -> Result {
+        script([None; 2]);
+        let root = root()?;
+
+        for (parent, name) in [
+            // What is in `/sys/devices`.
+            (None, c"system"),
+            (None, c"virtual"),
+            (None, ROOT),
+            // What each device has in its directory.
+            (Some(root.as_ref()), c"uevent"),
+        ] {
+            check_eq!(below(parent, Some(name))?.register().err(), Some(EEXIST));
+            check!(saw(&[Event::DropDeviceData]));
+        }
+        // It is the place that matters.
+        drop(below(Some(root.as_ref()), Some(c"system"))?.register()?);
+        drop(below(None, Some(c"uevent"))?.register()?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_parent_that_is_gone_has_no_children() -> Result {
+        script([None; 2]);
+        let root = root()?;
+        let device = below(Some(root.as_ref()), None)?;
+
+        drop(root);
+        check_eq!(device.register().err(), Some(ENOENT));
+        check!(saw(&[Event::DropDeviceData]));
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_dma_is_kept() -> Result {
+        script([None; 2]);
+        let root = root()?;
+        let info = DeviceInfo {
+            dma_device: Some(root.as_ref()),
+            ..info(1)
+        };
+        let bed = Bed::new(UnregisteredDevice::new(&info, Parent::new(Ok(256)))?)?;
+
+        drop(root);
+        bed.with(|dev| {
+            check!(dev.dma_device().is_some_and(|dev| dev.name() == ROOT));
+            Ok(())
+        })?;
+        drop(bed);
+        check!(saw(&[Event::DropDeviceData]));
         Ok(())
     }
 

@@ -28,6 +28,9 @@ use kernel::{
 };
 use vdpa::bindings;
 
+/// What explanations begin with.
+const MODULE_NAME: &CStr = c"vdpa";
+
 const STRING: u16 = 1;
 const BYTES: u16 = 2;
 const U16: u16 = 3;

@@ -151,10 +151,14 @@ struct Bed<T: Operations> {
 
 impl<T: Operations> Bed<T> {
     fn new(operations: T) -> Result<Self> {
+        Self::with_classes(operations, &CLASSES)
+    }
+
+    fn with_classes(operations: T, classes: &[u32]) -> Result<Self> {
         let root = RootDevice::new(c"vdpa_kunit_mgmt", this_module::<VdpaKunit>())?;
         let info = Info {
             device: root.as_ref(),
-            classes: &CLASSES,
+            classes,
             attributes: Attributes::NET_MAC.with(Attributes::NET_MTU),
             features: Features(FEATURES),
             max_virtqueues: 7,
@@ -314,6 +318,15 @@ mod tests {
         for _ in 0..3 {
             check_eq!(Bed::new(Fixed)?.add(c"kunit0", &config(&[])), Err(ENOSPC));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn zero_is_no_class() -> Result {
+        for classes in [&[0][..], &[0, CLASSES[0]], &[CLASSES[0], 0, CLASSES[1]]] {
+            check_eq!(Bed::with_classes(Fixed, classes).err(), Some(EINVAL));
+        }
+        drop(Bed::with_classes(Fixed, &[])?);
         Ok(())
     }
 

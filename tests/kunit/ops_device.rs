@@ -19,6 +19,10 @@ use crate::{
         SPACES, //
     },
 };
+use core::ptr::{
+    null,
+    null_mut, //
+};
 use kernel::prelude::*;
 use vdpa::{
     bindings,
@@ -176,6 +180,20 @@ mod tests {
 
             bed.with(|dev| op!(dev, set_config, offset, buf.as_ptr().cast(), len))?;
             check!(bed.parent().asked_if(fits, &[call]));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn without_data_there_need_be_no_buffer() -> Result {
+        let bed = bed()?;
+
+        for offset in [0, CONFIG_LEN as u32, u32::MAX] {
+            bed.with(|dev| {
+                op!(dev, get_config, offset, null_mut(), 0)?;
+                op!(dev, set_config, offset, null(), 0)
+            })?;
+            check!(bed.parent().asked(&[]));
         }
         Ok(())
     }

@@ -43,6 +43,7 @@ mod types;
 mod vhost_ioctls;
 mod vhost_memory;
 mod vhost_vrings;
+mod virtio;
 mod virtqueue_chains;
 mod virtqueue_device;
 

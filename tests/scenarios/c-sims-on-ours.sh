@@ -18,6 +18,10 @@ load stock/virtio_blk
 load stock/ext4
 load c/vdpa_sim_net
 load c/vdpa_sim_blk
+# Its devices are in /sys/devices, where some names are taken. A stack trace would be a failure.
+for name in system virtual vdpasim_net; do
+	refused "the name $name is taken" "error -17" vdpa dev add name $name mgmtdev vdpasim_net
+done
 # The C simulator compares MAC addresses up to the first byte that is 0.
 check "a network device is added" add_net net0 52:54:11:12:34:56
 check "a block device is added" add_blk blk0

@@ -4,6 +4,7 @@
 //!
 //! C header: `include/linux/netlink.h`, `struct netlink_ext_ack`.
 
+use crate::genl::MODULE_NAME;
 use core::marker::PhantomData;
 use kernel::{
     fmt,
@@ -38,8 +39,8 @@ impl Extack<'_> {
 
     /// Explains a refusal, and returns its error number.
     ///
-    /// The kernel has room for 79 bytes, of which the name of the module takes six. What does not
-    /// fit is cut off.
+    /// It comes after the name of the module, as with `NL_SET_ERR_MSG_FMT_MOD()`. The kernel has
+    /// room for 79 bytes of both; what does not fit is cut off.
     pub(crate) fn refuse(self, error: Error, why: fmt::Arguments<'_>) -> Error {
         // SAFETY: By the type invariants.
         let Some(extack) = (unsafe { self.0.as_mut() }) else {
@@ -48,7 +49,7 @@ impl Extack<'_> {
         let mut text = Text::new(&mut extack._msg_buf);
 
         // It cannot fail: what does not fit is left out.
-        let _ = fmt::Write::write_fmt(&mut text, fmt!("vdpa: {}", why));
+        let _ = fmt::Write::write_fmt(&mut text, fmt!("{}: {}", MODULE_NAME, why));
         text.terminate();
         extack._msg = extack._msg_buf.as_ptr();
         // SAFETY: The message is a C string, by the call of `terminate()`. It is copied.

@@ -41,7 +41,7 @@ impl Do for Set {
                 EOPNOTSUPP,
                 fmt!(
                     "\"{}\" has device id {}; only net (1) can be changed",
-                    Shortened(dev.as_ref().name()),
+                    Shortened(dev.name()),
                     dev.device_id()
                 ),
             ));
@@ -60,7 +60,7 @@ impl Do for Set {
                     fmt!(
                         "{} refused to change \"{}\": error {}",
                         Shortened(mgmtdev.name()),
-                        Shortened(dev.as_ref().name()),
+                        Shortened(dev.name()),
                         error.to_errno()
                     ),
                 )

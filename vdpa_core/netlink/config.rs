@@ -14,6 +14,7 @@ use crate::{
         lock_shared,
         Shared, //
     },
+    device::Registered,
     genl::{
         Do,
         Dump,
@@ -25,17 +26,13 @@ use crate::{
     registry, //
 };
 use core::mem::offset_of;
-use kernel::{
-    device::Bound,
-    prelude::*, //
-};
+use kernel::prelude::*;
 use vdpa::{
     bindings::{
         self,
         virtio_blk_config,
         virtio_net_config, //
     },
-    Device,
     Features, //
 };
 
@@ -55,7 +52,7 @@ impl Do for Get {
                     EOPNOTSUPP,
                     fmt!(
                         "\"{}\" has device id {}; shown are net (1) and block (2)",
-                        Shortened(dev.as_ref().name()),
+                        Shortened(dev.name()),
                         dev.device_id()
                     ),
                 ));
@@ -83,7 +80,7 @@ enum Layout {
 }
 
 impl Layout {
-    fn of(dev: &Device<Bound>) -> Option<Self> {
+    fn of(dev: Registered<'_>) -> Option<Self> {
         match dev.device_id() {
             id::NET => Some(Self::Net),
             id::BLOCK => Some(Self::Block),
@@ -92,11 +89,11 @@ impl Layout {
     }
 }
 
-fn fill(msg: &mut Message<'_>, dev: &Device<Bound>) -> Result {
+fn fill(msg: &mut Message<'_>, dev: Registered<'_>) -> Result {
     let layout = Layout::of(dev).ok_or(EOPNOTSUPP)?;
     let locked = lock_shared(dev);
 
-    msg.put_c_str(attr::DEV_NAME, dev.as_ref().name())?;
+    msg.put_c_str(attr::DEV_NAME, dev.name())?;
     msg.put_u32(attr::DEV_ID, dev.device_id())?;
     if let Some(features) = locked.negotiated_features() {
         msg.put_u64(attr::DEV_NEGOTIATED_FEATURES, features.0, attr::PAD)?;

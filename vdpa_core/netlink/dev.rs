@@ -86,11 +86,11 @@ pub(super) struct Del;
 
 impl Do for Del {
     fn run(request: &Request<'_>) -> Result {
-        let registry = registry::write()?;
-        let found = find_dev(request, &registry)?;
+        let mut registry = registry::write()?;
 
-        managed(request, &found)?.delete(&registry);
-        Ok(())
+        // For the explanation, if it cannot be deleted.
+        managed(request, &find_dev(request, &registry)?)?;
+        registry.as_mut().delete(dev_name(request)?)
     }
 }
 
@@ -122,7 +122,7 @@ fn fill(msg: &mut Message<'_>, managed: Managed<'_>) -> Result {
     let dev = managed.dev();
 
     mgmtdev::fill_handle(msg, managed.mgmtdev())?;
-    msg.put_c_str(attr::DEV_NAME, dev.as_ref().name())?;
+    msg.put_c_str(attr::DEV_NAME, dev.name())?;
     msg.put_u32(attr::DEV_ID, dev.device_id())?;
     msg.put_u32(attr::DEV_VENDOR_ID, dev.vendor_id())?;
     msg.put_u32(attr::DEV_MAX_VQS, dev.nvqs())?;

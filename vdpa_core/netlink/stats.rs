@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::lock_shared,
+    device::Registered,
     genl::{
         Do,
         Message,
@@ -25,14 +26,8 @@ use crate::{
     },
     registry, //
 };
-use kernel::{
-    device::Bound,
-    prelude::*, //
-};
-use vdpa::{
-    bindings,
-    Device, //
-};
+use kernel::prelude::*;
+use vdpa::bindings;
 
 /// `vdpa dev vstats show`
 pub(super) struct Get;
@@ -58,7 +53,7 @@ impl Do for Get {
                     EOPNOTSUPP,
                     fmt!(
                         "\"{}\" has device id {}; statistics are for net (1)",
-                        Shortened(dev.as_ref().name()),
+                        Shortened(dev.name()),
                         dev.device_id()
                     ),
                 ));
@@ -69,7 +64,7 @@ impl Do for Get {
 }
 
 /// Refuses the index of a virtqueue that the device does not have.
-fn check_index(request: &Request<'_>, dev: &Device<Bound>, index: u32) -> Result<u16> {
+fn check_index(request: &Request<'_>, dev: Registered<'_>, index: u32) -> Result<u16> {
     let count = dev
         .nvqs()
         .min(bindings::VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX + 1);
@@ -81,7 +76,7 @@ fn check_index(request: &Request<'_>, dev: &Device<Bound>, index: u32) -> Result
             ERANGE,
             fmt!(
                 "\"{}\" has no virtqueue {}, only 0 to {}",
-                Shortened(dev.as_ref().name()),
+                Shortened(dev.name()),
                 index,
                 count.saturating_sub(1)
             ),
@@ -89,16 +84,16 @@ fn check_index(request: &Request<'_>, dev: &Device<Bound>, index: u32) -> Result
     }
 }
 
-fn fill(request: &Request<'_>, msg: &mut Message<'_>, dev: &Device<Bound>, index: u16) -> Result {
+fn fill(request: &Request<'_>, msg: &mut Message<'_>, dev: Registered<'_>, index: u16) -> Result {
     let locked = lock_shared(dev);
 
-    msg.put_c_str(attr::DEV_NAME, dev.as_ref().name())?;
+    msg.put_c_str(attr::DEV_NAME, dev.name())?;
     msg.put_u32(attr::DEV_ID, dev.device_id())?;
     if !locked.has_vendor_vq_stats() {
         return Err(request.refuse_attr(
             attr::DEV_NAME,
             EOPNOTSUPP,
-            fmt!("\"{}\" keeps no statistics", Shortened(dev.as_ref().name())),
+            fmt!("\"{}\" keeps no statistics", Shortened(dev.name())),
         ));
     }
 
@@ -107,7 +102,7 @@ fn fill(request: &Request<'_>, msg: &mut Message<'_>, dev: &Device<Bound>, index
             EAGAIN,
             fmt!(
                 "feature negotiation of \"{}\" is not complete",
-                Shortened(dev.as_ref().name())
+                Shortened(dev.name())
             ),
         ));
     };
@@ -122,7 +117,7 @@ fn fill(request: &Request<'_>, msg: &mut Message<'_>, dev: &Device<Bound>, index
                 fmt!(
                     "no statistics of virtqueue {} of \"{}\": error {}",
                     index,
-                    Shortened(dev.as_ref().name()),
+                    Shortened(dev.name()),
                     error.to_errno()
                 ),
             )

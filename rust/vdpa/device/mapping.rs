@@ -227,7 +227,7 @@ impl Device<Bound> {
 
         (!dev.is_null()).then(|| {
             // SAFETY: Without mapping operations, the union holds the device that does DMA, which
-            // outlives the vDPA device's registration.
+            // the parent keeps for as long as the vDPA device is registered.
             unsafe { device::Device::from_raw(dev) }
         })
     }

@@ -24,7 +24,6 @@ use kernel::{
     devres,
     error::to_result,
     prelude::*,
-    sync::aref::ARef,
     types::Opaque, //
 };
 
@@ -49,7 +48,9 @@ pub struct DeviceId {
 #[repr(C)]
 pub struct Device<T: Transport> {
     vdev: Opaque<bindings::virtio_device>,
-    vdpa: ARef<crate::Device>,
+    // Not counted. Virtio drivers may keep the virtio device for longer than the vDPA device is
+    // bound, and the last reference to the latter calls its parent, which may be gone by then.
+    vdpa: NonNull<crate::Device<Bound>>,
     _transport: PhantomData<T>,
 }
 
@@ -150,8 +151,8 @@ impl<T: Transport> Device<T> {
     /// Returns the vDPA device.
     #[inline]
     pub fn vdpa(&self) -> &crate::Device<Bound> {
-        // SAFETY: By the type invariant it is bound while `self` can be used.
-        unsafe { crate::Device::from_raw(self.vdpa.as_raw()) }
+        // SAFETY: By the type invariant it is bound, and so valid, while `self` can be used.
+        unsafe { self.vdpa.as_ref() }
     }
 
     /// Returns the features as negotiated so far: offered by the device and known to the driver.

@@ -3,9 +3,23 @@
 #
 # What benchmarks print. Included by them with `. /files/results.sh`.
 
+# How many values there are.
+measured=0
+
 # result WHO WHAT VALUE UNIT: a line for tools/bench. WHO is c, ours or direct (no vDPA at all).
 result() {
-	echo "bench: $1 | $2 | $3 | $4"
+	case $3 in
+	"" | *[!0-9.]*) fail "measured: $1 | $2" "'$3' is no number" ;;
+	*)
+		measured=$((measured + 1))
+		echo "bench: $1 | $2 | $3 | $4"
+		;;
+	esac
+}
+
+# To be called at the end. What was not measured has failed already, unless nothing was.
+all_measured() {
+	check "measured" test "$measured" -gt 0
 }
 
 # value KEY: what a program has measured.

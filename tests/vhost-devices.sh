@@ -40,9 +40,28 @@ drive_blk() {
 	checks vhost-client blk --dev "$device" --count 200 "$@"
 }
 
+# Whether a vDPA device is of a PCI function, which has doorbells.
+is_of_function() {
+	[ -e "/sys/bus/vdpa/devices/$1/../vendor" ]
+}
+
+# How long a process keeps a device that is not taken away, in seconds; how long others may wait.
+keeping=20
+waiting=5
+if debugging; then
+	keeping=60
+	waiting=25
+fi
+
 # in_time COMMAND...: it does not wait for the process.
 in_time() {
-	timeout 5 "$@"
+	timeout $waiting "$@"
+}
+
+# client STATUS: what the process has said that ended so.
+client() {
+	cat /tmp/gone
+	return "$1"
 }
 
 # gone NAME USE COMMAND...: the command takes the device away from a process that uses it so (opened, owned,
@@ -52,12 +71,16 @@ gone() {
 	shift 2
 	rm -f /tmp/gone
 	how="gone --use $use --anon"
-	[ "$use" != waiting ] || how=slow
+	if [ "$use" = waiting ]; then
+		how=slow
+	elif [ "$use" = running ] && is_of_function "$device"; then
+		how="$how --doorbells"
+	fi
 	# shellcheck disable=SC2086 # These are words.
-	vhost-client $how --dev "$(vhost_of "$device")" --timeout 20 >/tmp/gone &
-	check "$device is in use ($use)" wait_for 20 grep -q READY /tmp/gone
+	vhost-client $how --dev "$(vhost_of "$device")" --timeout $keeping >/tmp/gone &
+	check "$device is in use ($use)" wait_for $keeping grep -q READY /tmp/gone
 	check "it is taken away: $*" in_time "$@"
 	check "others are not kept waiting" in_time vdpa dev show
 	wait $!
-	checks cat /tmp/gone
+	checks client $?
 }

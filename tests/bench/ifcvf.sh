@@ -59,4 +59,4 @@ for _ in 1 2 3; do
 	with_ifcvf c
 	with_ifcvf ours
 done
-ok "measured"
+all_measured

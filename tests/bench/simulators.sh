@@ -98,4 +98,4 @@ for who in c ours c ours c ours; do
 	unload vdpa_sim_blk
 	[ $who = ours ] || unload vdpa_sim
 done
-ok "measured"
+all_measured

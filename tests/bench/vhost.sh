@@ -16,7 +16,10 @@
 measure() {
 	local who=$1 device=$2 what=$3
 	shift 3
-	vhost-client bench --dev "$(vhost_of "$device")" "$@" | sed -n "s/^bench: /bench: $who | $what, /p"
+	if ! vhost-client bench --dev "$(vhost_of "$device")" "$@" >/tmp/bench 2>&1; then
+		fail "measured: $who | $what" "$(cat /tmp/bench)"
+	fi
+	sed -n "s/^bench: /bench: $who | $what, /p" /tmp/bench
 }
 
 add_devices() {
@@ -50,4 +53,4 @@ for use_va in 0 1; do
 	done
 	unload vdpa_sim_net vdpa_sim_blk
 done
-ok "measured"
+all_measured

@@ -35,14 +35,6 @@ use vdpa::{
 
 const PAGE: u64 = vdpa::bindings::PAGE_SIZE as u64;
 
-fn dma_map() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::with_dma_map(&full_info(), Full::new())?)
-}
-
-fn set_map() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::with_set_map(&full_info(), Full::new())?)
-}
-
 /// Maps one page of the test's memory, the first byte of which is at `addr`.
 fn map(space: &mut AddressSpace, dev: &Device<Bound>, iova: u64, addr: usize) -> Result {
     let task = current!();
@@ -63,7 +55,7 @@ mod tests {
 
     #[test]
     fn only_address_spaces_that_are_there() -> Result {
-        dma_map()?.with(|dev| {
+        Bed::dma_map()?.with(|dev| {
             for asid in [SPACES, u32::MAX] {
                 check_eq!(AddressSpace::new(dev, Asid(asid)).err(), Some(EINVAL));
             }
@@ -76,7 +68,7 @@ mod tests {
     #[test]
     fn the_device_is_told_and_memory_is_counted() -> Result {
         let user = UserMemory::new(2)?;
-        let bed = dma_map()?;
+        let bed = Bed::dma_map()?;
 
         bed.with(|dev| {
             let mut space = AddressSpace::new(dev, Asid(1))?;
@@ -106,7 +98,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_does_not_reach_the_device() -> Result {
         let user = UserMemory::new(1)?;
-        let bed = dma_map()?;
+        let bed = Bed::dma_map()?;
 
         bed.with(|dev| {
             let mut space = AddressSpace::new(dev, Asid(0))?;
@@ -133,9 +125,9 @@ mod tests {
 
         for op in [Op::DmaMap, Op::SetMap] {
             let bed = if op == Op::DmaMap {
-                dma_map()?
+                Bed::dma_map()?
             } else {
-                set_map()?
+                Bed::set_map()?
             };
 
             bed.parent().calls.fail(Some(op));
@@ -159,7 +151,7 @@ mod tests {
     #[test]
     fn memory_that_a_device_does_not_forget_stays() -> Result {
         let user = UserMemory::new(1)?;
-        let bed = dma_map()?;
+        let bed = Bed::dma_map()?;
 
         bed.with(|dev| {
             let mut space = AddressSpace::new(dev, Asid(0))?;
@@ -179,7 +171,7 @@ mod tests {
     #[test]
     fn memory_that_a_device_was_not_told_of_stays() -> Result {
         let user = UserMemory::new(1)?;
-        let bed = set_map()?;
+        let bed = Bed::set_map()?;
 
         bed.with(|dev| {
             let mut space = AddressSpace::new(dev, Asid(0))?;
@@ -200,7 +192,7 @@ mod tests {
     #[test]
     fn a_batch_is_announced_once() -> Result {
         let user = UserMemory::new(1)?;
-        let bed = set_map()?;
+        let bed = Bed::set_map()?;
 
         bed.with(|dev| {
             let mut space = AddressSpace::new(dev, Asid(1))?;
@@ -230,7 +222,7 @@ mod tests {
     #[test]
     fn a_batch_that_is_refused_can_be_tried_again() -> Result {
         let user = UserMemory::new(1)?;
-        let bed = set_map()?;
+        let bed = Bed::set_map()?;
 
         bed.with(|dev| {
             let mut space = AddressSpace::new(dev, Asid(0))?;
@@ -254,7 +246,7 @@ mod tests {
     #[test]
     fn another_device_is_none_of_its_business() -> Result {
         let user = UserMemory::new(1)?;
-        let one = dma_map()?;
+        let one = Bed::dma_map()?;
         let other = one.beside(UnregisteredDevice::with_dma_map(&full_info(), Full::new())?)?;
         let mut space = one.with(|dev| AddressSpace::new(dev, Asid(0)))?;
 

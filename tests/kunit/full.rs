@@ -3,7 +3,10 @@
 //! A parent with all operations there are, which notes what it is asked to do.
 
 use crate::{
-    bed::info,
+    bed::{
+        info,
+        Bed, //
+    },
     calls::{
         Call,
         Calls,
@@ -33,6 +36,7 @@ use vdpa::{
     SoftDma,
     SoftIommu,
     Status,
+    UnregisteredDevice,
     VendorStats,
     VqAddress,
     VqIndex,
@@ -65,6 +69,31 @@ pub(crate) fn full_info() -> DeviceInfo<'static> {
         groups: GROUPS,
         address_spaces: SPACES,
         ..info(QUEUES)
+    }
+}
+
+/// Devices with this parent.
+impl Bed<Full> {
+    /// One whose memory is mapped by the platform.
+    pub(crate) fn platform() -> Result<Self> {
+        Self::new(UnregisteredDevice::new(&full_info(), Full::new())?)
+    }
+
+    /// One that takes whole address spaces.
+    pub(crate) fn set_map() -> Result<Self> {
+        Self::new(UnregisteredDevice::with_set_map(&full_info(), Full::new())?)
+    }
+
+    /// One that takes single mappings.
+    pub(crate) fn dma_map() -> Result<Self> {
+        Self::new(UnregisteredDevice::with_dma_map(&full_info(), Full::new())?)
+    }
+
+    /// One in software, which takes whole address spaces if `batch`, or else single mappings.
+    pub(crate) fn in_software(batch: bool) -> Result<Self> {
+        let device = UnregisteredDevice::in_software(&full_info(), batch, Full::new())?;
+
+        Self::new(device)
     }
 }
 

@@ -9,8 +9,6 @@ use crate::{
         Op, //
     },
     full::{
-        full_info,
-        Full,
         CONFIG_FIRST,
         CONFIG_LEN,
         FEATURES,
@@ -24,14 +22,7 @@ use core::ptr::{
     null_mut, //
 };
 use kernel::prelude::*;
-use vdpa::{
-    bindings,
-    UnregisteredDevice, //
-};
-
-fn bed() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::new(&full_info(), Full::new())?)
-}
+use vdpa::bindings;
 
 #[kunit_tests(vdpa_ops_device)]
 mod tests {
@@ -39,7 +30,7 @@ mod tests {
 
     #[test]
     fn identity_and_limits() -> Result {
-        bed()?.with(|dev| {
+        Bed::platform()?.with(|dev| {
             check_eq!(op!(dev, get_device_id)?, bindings::VIRTIO_ID_NET);
             check_eq!(op!(dev, get_vendor_id)?, 0x1af4);
             check_eq!(op!(dev, get_vq_num_max)?, 256);
@@ -59,7 +50,7 @@ mod tests {
 
     #[test]
     fn features() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         bed.with(|dev| {
             check_eq!(op!(dev, get_device_features)?, FEATURES.0);
@@ -80,7 +71,7 @@ mod tests {
 
     #[test]
     fn status_and_reset() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         bed.with(|dev| {
             op!(dev, set_status, 0x8f)?;
@@ -98,7 +89,7 @@ mod tests {
 
     #[test]
     fn suspend_and_resume() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         bed.with(|dev| {
             check_eq!(op!(dev, suspend)?, 0);
@@ -122,7 +113,7 @@ mod tests {
     #[test]
     fn what_is_read_is_in_the_configuration_space() -> Result {
         const LEN: u32 = CONFIG_LEN as u32;
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         for (offset, len, there) in [
             (0, LEN, LEN),
@@ -163,7 +154,7 @@ mod tests {
     #[test]
     fn what_is_written_is_in_the_configuration_space() -> Result {
         const LEN: u32 = CONFIG_LEN as u32;
-        let bed = bed()?;
+        let bed = Bed::platform()?;
         let buf = [0x99_u8; 32];
 
         for (offset, len, fits) in [
@@ -200,7 +191,7 @@ mod tests {
 
     #[test]
     fn groups_and_address_spaces_are_there() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         for (group, asid, there) in [
             (0, 0, true),

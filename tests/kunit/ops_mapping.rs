@@ -8,11 +8,7 @@ use crate::{
         Call,
         Op, //
     },
-    full::{
-        full_info,
-        Full,
-        SPACES, //
-    },
+    full::SPACES,
     table::table, //
 };
 use core::ptr::{
@@ -31,8 +27,7 @@ use vdpa::{
     IovaRange,
     MapRange,
     Permission,
-    Translation,
-    UnregisteredDevice, //
+    Translation, //
 };
 
 /// Sizes that make no range: nothing, and more than there is behind an address.
@@ -60,7 +55,7 @@ mod tests {
 
     #[test]
     fn single_mappings() -> Result {
-        let bed = Bed::new(UnregisteredDevice::with_dma_map(&full_info(), Full::new())?)?;
+        let bed = Bed::dma_map()?;
 
         bed.with(|dev| {
             check_eq!(dev.translation(), Translation::DmaMap);
@@ -85,7 +80,7 @@ mod tests {
 
     #[test]
     fn ranges_are_some_and_do_not_wrap_around() -> Result {
-        let bed = Bed::new(UnregisteredDevice::with_dma_map(&full_info(), Full::new())?)?;
+        let bed = Bed::dma_map()?;
 
         for (iova, size) in NO_RANGES {
             bed.with(|dev| {
@@ -115,7 +110,7 @@ mod tests {
         let table = IotlbTable::new()?;
         let iotlb = from_ref::<Iotlb>(&table).cast_mut().cast();
         let einval = EINVAL.to_errno();
-        let bed = Bed::new(UnregisteredDevice::with_dma_map(&full_info(), Full::new())?)?;
+        let bed = Bed::dma_map()?;
 
         for asid in [SPACES, SPACES + 1, u32::MAX] {
             bed.with(|dev| {
@@ -129,7 +124,7 @@ mod tests {
         check!(bed.parent().asked(&[]));
         drop(bed);
 
-        let bed = Bed::new(UnregisteredDevice::with_set_map(&full_info(), Full::new())?)?;
+        let bed = Bed::set_map()?;
         bed.with(|dev| {
             check_eq!(op!(dev, set_map, SPACES, iotlb)?, einval);
             check_eq!(op!(dev, reset_map, SPACES)?, einval);
@@ -138,9 +133,7 @@ mod tests {
         check!(bed.parent().asked(&[]));
         drop(bed);
         for batch in [false, true] {
-            let device = UnregisteredDevice::in_software(&full_info(), batch, Full::new())?;
-
-            Bed::new(device)?.with(|dev| {
+            Bed::in_software(batch)?.with(|dev| {
                 check_eq!(op!(dev, reset_map, SPACES)?, einval);
                 let ret = if batch {
                     op!(dev, set_map, SPACES, iotlb)?
@@ -157,7 +150,7 @@ mod tests {
     #[test]
     fn whole_address_spaces() -> Result {
         let mut table = IotlbTable::new()?;
-        let bed = Bed::new(UnregisteredDevice::with_set_map(&full_info(), Full::new())?)?;
+        let bed = Bed::set_map()?;
 
         for first in [0x3000, 0x1000] {
             table.add(MapRange {
@@ -190,7 +183,7 @@ mod tests {
 
     #[test]
     fn refusals_are_numbers() -> Result {
-        let bed = Bed::new(UnregisteredDevice::with_dma_map(&full_info(), Full::new())?)?;
+        let bed = Bed::dma_map()?;
         let eio = EIO.to_errno();
 
         for (op, expected) in [

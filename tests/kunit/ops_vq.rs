@@ -8,11 +8,7 @@ use crate::{
         Call,
         Op, //
     },
-    full::{
-        full_info,
-        Full,
-        QUEUES, //
-    }, //
+    full::QUEUES, //
 };
 use core::ptr::null_mut;
 use kernel::{
@@ -22,21 +18,14 @@ use kernel::{
         Relaxed, //
     }, //
 };
-use vdpa::{
-    bindings::{
-        self,
-        vdpa_callback,
-        vdpa_vq_state, //
-    },
-    UnregisteredDevice, //
+use vdpa::bindings::{
+    self,
+    vdpa_callback,
+    vdpa_vq_state, //
 };
 
 /// The first virtqueue that is not there, and others.
 const MISSING: [u16; 4] = [QUEUES as u16, QUEUES as u16 + 1, 0x8000, 0xffff];
-
-fn bed() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::new(&full_info(), Full::new())?)
-}
 
 /// Counts its calls.
 ///
@@ -90,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_is_set_arrives() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         bed.with(|dev| {
             check_eq!(op!(dev, set_vq_address, 2, 0x10, 0x22, 0x34)?, 0);
@@ -114,7 +103,7 @@ mod tests {
 
     #[test]
     fn kicks_arrive() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         bed.with(|dev| {
             op!(dev, kick_vq, 2)?;
@@ -131,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_answered() -> Result {
-        bed()?.with(|dev| {
+        Bed::platform()?.with(|dev| {
             for vq in 0..3 {
                 check_eq!(op!(dev, get_vq_size, vq)?, 64 << vq);
                 let area = op!(dev, get_vq_notification, vq)?;
@@ -148,7 +137,7 @@ mod tests {
 
     #[test]
     fn refusals_are_numbers() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
         let mut state = pin_init::zeroed::<vdpa_vq_state>();
 
         for (op, fails) in [
@@ -169,7 +158,7 @@ mod tests {
 
     #[test]
     fn virtqueues_that_are_not_there_do_not_reach_the_parent() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
         let einval = EINVAL.to_errno();
         let counter = Atomic::new(0);
         let mut callback = callback(&counter);
@@ -208,7 +197,7 @@ mod tests {
     #[test]
     fn callbacks_are_replaced_and_removed() -> Result {
         let counters = [Atomic::new(0), Atomic::new(0)];
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         for counter in &counters {
             let mut callback = callback(counter);
@@ -231,7 +220,7 @@ mod tests {
     #[test]
     fn a_reset_removes_callbacks_even_if_it_fails() -> Result {
         let counter = Atomic::new(0);
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         for fail in [None, Some(Op::Reset)] {
             let mut callback = callback(&counter);
@@ -253,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_format_of_a_state_is_what_was_negotiated() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         bed.with(|dev| {
             let mut state = pin_init::zeroed::<vdpa_vq_state>();
@@ -282,7 +271,7 @@ mod tests {
 
     #[test]
     fn interrupt_numbers_are_positive() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         for (irq, expected) in [
             (Ok(27), 27),
@@ -300,7 +289,7 @@ mod tests {
     #[test]
     fn statistics_go_into_the_message() -> Result {
         let skb = Skb::new()?;
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         bed.with(|dev| {
             let ret = op!(dev, get_vendor_vq_stats, 1, skb.0, null_mut())?;

@@ -4,10 +4,7 @@
 
 use crate::{
     bed::Bed,
-    full::{
-        full_info,
-        Full, //
-    },
+    full::Full, //
 };
 use core::ptr::null_mut;
 use kernel::{
@@ -24,8 +21,7 @@ use vdpa::{
     IovaRange,
     MapRange,
     Permission,
-    SoftDma,
-    UnregisteredDevice, //
+    SoftDma, //
 };
 
 /// Returns the physical address of a page.
@@ -50,8 +46,7 @@ pub(crate) struct Guest {
 impl Guest {
     /// Maps `count` pages for reading and writing, from bus address `first` on.
     pub(crate) fn new(first: u64, count: usize) -> Result<Self> {
-        let device = UnregisteredDevice::in_software(&full_info(), false, Full::new())?;
-        let bed = Bed::new(device)?;
+        let bed = Bed::in_software(false)?;
         let mut pages = KVec::with_capacity(count, GFP_KERNEL)?;
 
         for i in 0..count {

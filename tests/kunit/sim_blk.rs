@@ -66,20 +66,7 @@ struct Disk<'a> {
 }
 
 impl<'a> Disk<'a> {
-    /// One of which no request is good that has to do with sectors.
-    fn small(iommu: &'a IommuGuard<'a>) -> Result<Self> {
-        let data = KVVec::zeroed(512, GFP_KERNEL)?;
-        let disk = Arc::pin_init(new_mutex!(data, "vdpa_kunit_disk"), GFP_KERNEL)?;
-
-        Self::with(iommu, disk)
-    }
-
-    /// One as users have it, which takes a while to make.
-    fn new(iommu: &'a IommuGuard<'a>) -> Result<Self> {
-        Self::with(iommu, new_disk()?)
-    }
-
-    fn with(iommu: &'a IommuGuard<'a>, disk: Arc<blk::Disk>) -> Result<Self> {
+    fn new(iommu: &'a IommuGuard<'a>, disk: Arc<blk::Disk>) -> Result<Self> {
         let ring = Ring::new(BASE);
         let mut queue = Queue::new()?;
 
@@ -138,223 +125,227 @@ impl<'a> Disk<'a> {
     }
 }
 
+/// A disk of which no request is good that has to do with sectors. One as users have it takes a while
+/// to make.
+fn small_disk() -> Result<Arc<blk::Disk>> {
+    let data = KVVec::zeroed(512, GFP_KERNEL)?;
+
+    Arc::pin_init(new_mutex!(data, "vdpa_kunit_disk"), GFP_KERNEL)
+}
+
+/// Has `f` drive a disk.
+fn with_disk(disk: Arc<blk::Disk>, f: impl FnOnce(&mut Disk<'_>) -> Result) -> Result {
+    let guest = Guest::new(BASE, 4)?;
+    let iommu = guest.lock()?;
+    let mut disk = Disk::new(&iommu, disk)?;
+
+    f(&mut disk)
+}
+
 #[kunit_tests(vdpa_sim_blk)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_written_can_be_read() -> Result {
-        let guest = Guest::new(BASE, 4)?;
-        let iommu = guest.lock()?;
-        let mut disk = Disk::new(&iommu)?;
-
-        for sector in [0, 7, CAPACITY - 16] {
-            for (i, byte) in [1u8, 2, 3].into_iter().enumerate() {
-                put(&disk.memory, DATA + 512 * i as u64, &[byte; 512])?;
+        with_disk(new_disk()?, |disk| {
+            for sector in [0, 7, CAPACITY - 16] {
+                for (i, byte) in [1u8, 2, 3].into_iter().enumerate() {
+                    put(&disk.memory, DATA + 512 * i as u64, &[byte; 512])?;
+                }
+                let ret = disk.request(VIRTIO_BLK_T_OUT, sector, 8192, false)?;
+                // Only the status is written.
+                check_eq!(ret, (VIRTIO_BLK_S_OK, 1));
+                put(&disk.memory, DATA, &[0; 1536])?;
+                let ret = disk.request(VIRTIO_BLK_T_IN, sector + 1, 1024, true)?;
+                check_eq!(ret, (VIRTIO_BLK_S_OK, 1025));
+                check!(get::<512>(&disk.memory, DATA)? == [2; 512]);
+                check!(get::<512>(&disk.memory, DATA + 512)? == [3; 512]);
+                check!(get::<512>(&disk.memory, DATA + 1024)? == [0; 512]);
             }
-            let ret = disk.request(VIRTIO_BLK_T_OUT, sector, 8192, false)?;
-            // Only the status is written.
-            check_eq!(ret, (VIRTIO_BLK_S_OK, 1));
-            put(&disk.memory, DATA, &[0; 1536])?;
-            let ret = disk.request(VIRTIO_BLK_T_IN, sector + 1, 1024, true)?;
-            check_eq!(ret, (VIRTIO_BLK_S_OK, 1025));
-            check!(get::<512>(&disk.memory, DATA)? == [2; 512]);
-            check!(get::<512>(&disk.memory, DATA + 512)? == [3; 512]);
-            check!(get::<512>(&disk.memory, DATA + 1024)? == [0; 512]);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     #[test]
     fn only_what_is_on_the_disk() -> Result {
-        let guest = Guest::new(BASE, 4)?;
-        let iommu = guest.lock()?;
-        let mut disk = Disk::new(&iommu)?;
+        with_disk(new_disk()?, |disk| {
+            for (sector, len, good) in [
+                (CAPACITY - 1, 512, true),
+                (CAPACITY - 16, 8192, true),
+                (CAPACITY - 1, 1024, false),
+                (CAPACITY - 15, 8192, false),
+                (CAPACITY, 512, false),
+                (u64::MAX, 512, false),
+                (u64::MAX / 512, 512, false),
+                (1 << 55, 512, false),
+                // Not whole sectors.
+                (0, 1, false),
+                (0, 511, false),
+                (0, 513, false),
+                (CAPACITY - 1, 513, false),
+            ] {
+                let status = if good {
+                    VIRTIO_BLK_S_OK
+                } else {
+                    VIRTIO_BLK_S_IOERR
+                };
 
-        for (sector, len, good) in [
-            (CAPACITY - 1, 512, true),
-            (CAPACITY - 16, 8192, true),
-            (CAPACITY - 1, 1024, false),
-            (CAPACITY - 15, 8192, false),
-            (CAPACITY, 512, false),
-            (u64::MAX, 512, false),
-            (u64::MAX / 512, 512, false),
-            (1 << 55, 512, false),
-            // Not whole sectors.
-            (0, 1, false),
-            (0, 511, false),
-            (0, 513, false),
-            (CAPACITY - 1, 513, false),
-        ] {
-            let status = if good {
-                VIRTIO_BLK_S_OK
-            } else {
-                VIRTIO_BLK_S_IOERR
-            };
-
-            check_eq!(disk.request(VIRTIO_BLK_T_IN, sector, len, true)?.0, status);
-            check_eq!(
-                disk.request(VIRTIO_BLK_T_OUT, sector, len, false)?.0,
-                status
-            );
-        }
-        Ok(())
+                check_eq!(disk.request(VIRTIO_BLK_T_IN, sector, len, true)?.0, status);
+                check_eq!(
+                    disk.request(VIRTIO_BLK_T_OUT, sector, len, false)?.0,
+                    status
+                );
+            }
+            Ok(())
+        })
     }
 
     #[test]
     fn requests_without_data() -> Result {
-        let guest = Guest::new(BASE, 4)?;
-        let iommu = guest.lock()?;
-        let mut disk = Disk::small(&iommu)?;
-
-        check_eq!(
-            disk.request(VIRTIO_BLK_T_FLUSH, 0, 0, false)?,
-            (VIRTIO_BLK_S_OK, 1)
-        );
-        let ret = disk.request(VIRTIO_BLK_T_FLUSH, 1, 0, false)?;
-        check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
-        for kind in [2, 3, 5, 12, u32::MAX] {
-            let ret = disk.request(kind, 0, 0, false)?;
-            check_eq!(ret, (VIRTIO_BLK_S_UNSUPP, 1));
-        }
-        Ok(())
+        with_disk(small_disk()?, |disk| {
+            check_eq!(
+                disk.request(VIRTIO_BLK_T_FLUSH, 0, 0, false)?,
+                (VIRTIO_BLK_S_OK, 1)
+            );
+            let ret = disk.request(VIRTIO_BLK_T_FLUSH, 1, 0, false)?;
+            check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
+            for kind in [2, 3, 5, 12, u32::MAX] {
+                let ret = disk.request(kind, 0, 0, false)?;
+                check_eq!(ret, (VIRTIO_BLK_S_UNSUPP, 1));
+            }
+            Ok(())
+        })
     }
 
     #[test]
     fn the_id_is_as_long_as_there_is_room() -> Result {
-        let guest = Guest::new(BASE, 4)?;
-        let iommu = guest.lock()?;
-        let mut disk = Disk::small(&iommu)?;
+        with_disk(small_disk()?, |disk| {
+            for len in [1, 19, 20, 21, 4096] {
+                put(&disk.memory, DATA, &[0xaa; 64])?;
+                let (status, written) = disk.request(VIRTIO_BLK_T_GET_ID, 0, len, true)?;
 
-        for len in [1, 19, 20, 21, 4096] {
-            put(&disk.memory, DATA, &[0xaa; 64])?;
-            let (status, written) = disk.request(VIRTIO_BLK_T_GET_ID, 0, len, true)?;
-
-            check_eq!(status, VIRTIO_BLK_S_OK);
-            // No byte counts that was not written: the status is behind a gap.
-            check_eq!(written, if len <= 20 { len + 1 } else { 20 });
-            let id = get::<21>(&disk.memory, DATA)?;
-            check_eq!(id[0], b'v');
-            check!(len < 20 || id[12..20] == [0; 8]);
-            check_eq!(id[20], 0xaa);
-        }
-        Ok(())
+                check_eq!(status, VIRTIO_BLK_S_OK);
+                // No byte counts that was not written: the status is behind a gap.
+                check_eq!(written, if len <= 20 { len + 1 } else { 20 });
+                let id = get::<21>(&disk.memory, DATA)?;
+                check_eq!(id[0], b'v');
+                check!(len < 20 || id[12..20] == [0; 8]);
+                check_eq!(id[20], 0xaa);
+            }
+            Ok(())
+        })
     }
 
     #[test]
     fn much_work_is_not_done_at_once() -> Result {
-        let guest = Guest::new(BASE, 4)?;
-        let iommu = guest.lock()?;
-        let mut disk = Disk::new(&iommu)?;
-        let sectors: u32 = (16 << 20) / 512;
+        with_disk(new_disk()?, |disk| {
+            let sectors: u32 = (16 << 20) / 512;
 
-        disk.header(VIRTIO_BLK_T_WRITE_ZEROES, 0)?;
-        put(&disk.memory, DATA, &[0; 16])?;
-        put(&disk.memory, DATA + 8, &sectors.to_le_bytes())?;
-        let request = [(HEADER, 16, false), (DATA, 16, false), (STATUS, 1, true)];
+            disk.header(VIRTIO_BLK_T_WRITE_ZEROES, 0)?;
+            put(&disk.memory, DATA, &[0; 16])?;
+            put(&disk.memory, DATA + 8, &sectors.to_le_bytes())?;
+            let request = [(HEADER, 16, false), (DATA, 16, false), (STATUS, 1, true)];
 
-        for head in [0, 4, 8] {
-            disk.ring.offer(&disk.memory, head, &request)?;
-        }
-        // Others get their turn after each.
-        for done in 1..=3 {
+            for head in [0, 4, 8] {
+                disk.ring.offer(&disk.memory, head, &request)?;
+            }
+            // Others get their turn after each.
+            for done in 1..=3 {
+                let progress = disk.blk.work(&mut disk.queue, Features(0), disk.iommu);
+
+                check!(progress == Progress::More);
+                check_eq!(disk.ring.used(&disk.memory)?, done);
+            }
             let progress = disk.blk.work(&mut disk.queue, Features(0), disk.iommu);
-
-            check!(progress == Progress::More);
-            check_eq!(disk.ring.used(&disk.memory)?, done);
-        }
-        let progress = disk.blk.work(&mut disk.queue, Features(0), disk.iommu);
-        check!(progress == Progress::Idle);
-        check_eq!(disk.ring.used(&disk.memory)?, 3);
-        Ok(())
+            check!(progress == Progress::Idle);
+            check_eq!(disk.ring.used(&disk.memory)?, 3);
+            Ok(())
+        })
     }
 
     #[test]
     fn ranges_are_cleared_where_they_are_on_the_disk() -> Result {
-        let guest = Guest::new(BASE, 4)?;
-        let iommu = guest.lock()?;
-        let mut disk = Disk::new(&iommu)?;
-        const UNMAP: u32 = 1;
+        with_disk(new_disk()?, |disk| {
+            const UNMAP: u32 = 1;
 
-        for (sector, sectors, flags, zeroes, discard) in [
-            (0, 1, 0, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_OK),
-            (CAPACITY - 2, 2, 0, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_OK),
-            (0, 1, UNMAP, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP),
-            (0, 1, 2, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_S_UNSUPP),
-            (CAPACITY - 2, 3, 0, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_IOERR),
-            (CAPACITY, 1, 0, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_IOERR),
-            (1, u32::MAX, 0, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_IOERR),
-            (
-                u64::MAX,
-                u32::MAX,
-                0,
-                VIRTIO_BLK_S_IOERR,
-                VIRTIO_BLK_S_IOERR,
-            ),
-        ] {
-            let ret = disk.range(VIRTIO_BLK_T_WRITE_ZEROES, sector, sectors, flags)?;
-            check_eq!(ret, zeroes);
-            let ret = disk.range(VIRTIO_BLK_T_DISCARD, sector, sectors, flags)?;
-            check_eq!(ret, discard);
-        }
+            for (sector, sectors, flags, zeroes, discard) in [
+                (0, 1, 0, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_OK),
+                (CAPACITY - 2, 2, 0, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_OK),
+                (0, 1, UNMAP, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP),
+                (0, 1, 2, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_S_UNSUPP),
+                (CAPACITY - 2, 3, 0, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_IOERR),
+                (CAPACITY, 1, 0, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_IOERR),
+                (1, u32::MAX, 0, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_IOERR),
+                (
+                    u64::MAX,
+                    u32::MAX,
+                    0,
+                    VIRTIO_BLK_S_IOERR,
+                    VIRTIO_BLK_S_IOERR,
+                ),
+            ] {
+                let ret = disk.range(VIRTIO_BLK_T_WRITE_ZEROES, sector, sectors, flags)?;
+                check_eq!(ret, zeroes);
+                let ret = disk.range(VIRTIO_BLK_T_DISCARD, sector, sectors, flags)?;
+                check_eq!(ret, discard);
+            }
 
-        put(&disk.memory, DATA, &[5; 1024])?;
-        disk.request(VIRTIO_BLK_T_OUT, 8, 1024, false)?;
-        disk.range(VIRTIO_BLK_T_WRITE_ZEROES, 9, 1, 0)?;
-        disk.request(VIRTIO_BLK_T_IN, 8, 1024, true)?;
-        check!(get::<512>(&disk.memory, DATA)? == [5; 512]);
-        check!(get::<512>(&disk.memory, DATA + 512)? == [0; 512]);
+            put(&disk.memory, DATA, &[5; 1024])?;
+            disk.request(VIRTIO_BLK_T_OUT, 8, 1024, false)?;
+            disk.range(VIRTIO_BLK_T_WRITE_ZEROES, 9, 1, 0)?;
+            disk.request(VIRTIO_BLK_T_IN, 8, 1024, true)?;
+            check!(get::<512>(&disk.memory, DATA)? == [5; 512]);
+            check!(get::<512>(&disk.memory, DATA + 512)? == [0; 512]);
 
-        // One range, no more and no less.
-        for len in [0, 15, 17, 32] {
-            let ret = disk.request(VIRTIO_BLK_T_WRITE_ZEROES, 0, len, false)?;
-            check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
-        }
-        Ok(())
+            // One range, no more and no less.
+            for len in [0, 15, 17, 32] {
+                let ret = disk.request(VIRTIO_BLK_T_WRITE_ZEROES, 0, len, false)?;
+                check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
+            }
+            Ok(())
+        })
     }
 
     #[test]
     fn requests_that_are_not_all_there() -> Result {
-        let guest = Guest::new(BASE, 4)?;
-        let iommu = guest.lock()?;
-        let mut disk = Disk::small(&iommu)?;
-
-        disk.header(VIRTIO_BLK_T_FLUSH, 0)?;
-        for len in [0, 1, 15] {
-            let ret = disk.serve(&[(HEADER, len, false), (STATUS, 1, true)])?;
-            check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
-        }
-        // The header may be in pieces.
-        let (a, b) = ((HEADER, 3, false), (HEADER + 3, 13, false));
-        check_eq!(
-            disk.serve(&[a, b, (STATUS, 1, true)])?,
-            (VIRTIO_BLK_S_OK, 1)
-        );
-        // No room for the status: the chain comes back, and nothing else can be done.
-        check_eq!(disk.serve(&[(HEADER, 16, false)])?, (NOTHING, 0));
-        let ret = disk.serve(&[(HEADER, 16, false), (STATUS, 0, true)])?;
-        check_eq!(ret, (NOTHING, 0));
-        Ok(())
+        with_disk(small_disk()?, |disk| {
+            disk.header(VIRTIO_BLK_T_FLUSH, 0)?;
+            for len in [0, 1, 15] {
+                let ret = disk.serve(&[(HEADER, len, false), (STATUS, 1, true)])?;
+                check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
+            }
+            // The header may be in pieces.
+            let (a, b) = ((HEADER, 3, false), (HEADER + 3, 13, false));
+            check_eq!(
+                disk.serve(&[a, b, (STATUS, 1, true)])?,
+                (VIRTIO_BLK_S_OK, 1)
+            );
+            // No room for the status: the chain comes back, and nothing else can be done.
+            check_eq!(disk.serve(&[(HEADER, 16, false)])?, (NOTHING, 0));
+            let ret = disk.serve(&[(HEADER, 16, false), (STATUS, 0, true)])?;
+            check_eq!(ret, (NOTHING, 0));
+            Ok(())
+        })
     }
 
     #[test]
     fn memory_that_is_not_there_is_an_error_of_the_request() -> Result {
-        let guest = Guest::new(BASE, 4)?;
-        let iommu = guest.lock()?;
-        let mut disk = Disk::new(&iommu)?;
-        let (header, status) = ((HEADER, 16, false), (STATUS, 1, true));
-        let nowhere = 0x7000_0000;
+        with_disk(new_disk()?, |disk| {
+            let (header, status) = ((HEADER, 16, false), (STATUS, 1, true));
+            let nowhere = 0x7000_0000;
 
-        for (kind, write) in [(VIRTIO_BLK_T_IN, true), (VIRTIO_BLK_T_OUT, false)] {
-            disk.header(kind, 0)?;
-            let ret = disk.serve(&[header, (nowhere, 512, write), status])?;
-            check_eq!(ret.0, VIRTIO_BLK_S_IOERR);
-        }
-        // Nobody can be told.
-        disk.header(VIRTIO_BLK_T_FLUSH, 0)?;
-        check_eq!(disk.serve(&[header, (nowhere, 1, true)])?, (NOTHING, 0));
-        let ret = disk.serve(&[(nowhere, 16, false), status])?;
-        check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
-        Ok(())
+            for (kind, write) in [(VIRTIO_BLK_T_IN, true), (VIRTIO_BLK_T_OUT, false)] {
+                disk.header(kind, 0)?;
+                let ret = disk.serve(&[header, (nowhere, 512, write), status])?;
+                check_eq!(ret.0, VIRTIO_BLK_S_IOERR);
+            }
+            // Nobody can be told.
+            disk.header(VIRTIO_BLK_T_FLUSH, 0)?;
+            check_eq!(disk.serve(&[header, (nowhere, 1, true)])?, (NOTHING, 0));
+            let ret = disk.serve(&[(nowhere, 16, false), status])?;
+            check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
+            Ok(())
+        })
     }
 }

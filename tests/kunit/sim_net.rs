@@ -127,166 +127,166 @@ impl<'a> Link<'a> {
     }
 }
 
+/// Has `f` drive a network device.
+fn with_link(f: impl FnOnce(&mut Link<'_>) -> Result) -> Result {
+    let guest = Guest::new(BASE, 7)?;
+    let iommu = guest.lock()?;
+    let mut link = Link::new(&iommu)?;
+
+    f(&mut link)
+}
+
 #[kunit_tests(vdpa_sim_net)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_sent_comes_back() -> Result {
-        let guest = Guest::new(BASE, 6)?;
-        let iommu = guest.lock()?;
-        let mut link = Link::new(&iommu)?;
+        with_link(|link| {
+            for (i, destination) in [MAC, [0xff; 6], [1, 0, 0x5e, 0, 0, 1]]
+                .into_iter()
+                .enumerate()
+            {
+                let i = i as u16;
 
-        for (i, destination) in [MAC, [0xff; 6], [1, 0, 0x5e, 0, 0, 1]]
-            .into_iter()
-            .enumerate()
-        {
-            let i = i as u16;
-
-            put(&link.memory, RECEIVED, &[0xee; 64])?;
-            // In pieces, which end where they like.
-            let pieces = [(RECEIVED, 5, true), (RECEIVED + 5, 1000, true)];
-            link.offer(RX, &pieces)?;
-            link.frame(destination, 35)?;
-            check_eq!(link.work()?, [i + 1, i + 1, 0]);
-            check_eq!(link.rings[RX].element(&link.memory, i)?, (0, 35));
-            check_eq!(link.rings[TX].element(&link.memory, i)?, (0, 0));
-            let header = get::<12>(&link.memory, RECEIVED)?;
-            // One buffer, and nothing else to say.
-            check_eq!(header, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
-            check_eq!(get::<6>(&link.memory, RECEIVED + HEADER)?, destination);
-            check!(get::<17>(&link.memory, RECEIVED + HEADER + 6)? == *b"and what is in it");
-            check_eq!(get::<1>(&link.memory, RECEIVED + 35)?, [0xee]);
-        }
-        Ok(())
+                put(&link.memory, RECEIVED, &[0xee; 64])?;
+                // In pieces, which end where they like.
+                let pieces = [(RECEIVED, 5, true), (RECEIVED + 5, 1000, true)];
+                link.offer(RX, &pieces)?;
+                link.frame(destination, 35)?;
+                check_eq!(link.work()?, [i + 1, i + 1, 0]);
+                check_eq!(link.rings[RX].element(&link.memory, i)?, (0, 35));
+                check_eq!(link.rings[TX].element(&link.memory, i)?, (0, 0));
+                let header = get::<12>(&link.memory, RECEIVED)?;
+                // One buffer, and nothing else to say.
+                check_eq!(header, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+                check_eq!(get::<6>(&link.memory, RECEIVED + HEADER)?, destination);
+                check!(get::<17>(&link.memory, RECEIVED + HEADER + 6)? == *b"and what is in it");
+                check_eq!(get::<1>(&link.memory, RECEIVED + 35)?, [0xee]);
+            }
+            Ok(())
+        })
     }
 
     #[test]
     fn frames_have_a_greatest_length() -> Result {
-        let guest = Guest::new(BASE, 7)?;
-        let iommu = guest.lock()?;
-        let mut link = Link::new(&iommu)?;
-        // The largest MTU; the headers of Ethernet, with a tag, and of virtio.
-        let longest = 65535 + 18 + 12;
-        // The same memory several times.
-        let pieces = |at, len: u32, write| {
-            let mut pieces = [(at, 0x2000, write); 9];
+        with_link(|link| {
+            // The largest MTU; the headers of Ethernet, with a tag, and of virtio.
+            let longest = 65535 + 18 + 12;
+            // The same memory several times.
+            let pieces = |at, len: u32, write| {
+                let mut pieces = [(at, 0x2000, write); 9];
 
-            pieces[8].1 = len - 8 * 0x2000;
-            pieces
-        };
+                pieces[8].1 = len - 8 * 0x2000;
+                pieces
+            };
 
-        put(&link.memory, SENT, &[0; 64])?;
-        put(&link.memory, SENT + HEADER, &MAC)?;
-        link.offer(RX, &pieces(SENT + 0x2000, longest + 100, true))?;
-        link.offer(TX, &pieces(SENT, longest + 1, false))?;
-        check_eq!(link.work()?, [0, 1, 0]);
-        link.offer(TX, &pieces(SENT, longest, false))?;
-        check_eq!(link.work()?, [1, 2, 0]);
-        check_eq!(link.rings[RX].element(&link.memory, 0)?, (0, longest));
-        Ok(())
+            put(&link.memory, SENT, &[0; 64])?;
+            put(&link.memory, SENT + HEADER, &MAC)?;
+            link.offer(RX, &pieces(SENT + 0x2000, longest + 100, true))?;
+            link.offer(TX, &pieces(SENT, longest + 1, false))?;
+            check_eq!(link.work()?, [0, 1, 0]);
+            link.offer(TX, &pieces(SENT, longest, false))?;
+            check_eq!(link.work()?, [1, 2, 0]);
+            check_eq!(link.rings[RX].element(&link.memory, 0)?, (0, longest));
+            Ok(())
+        })
     }
 
     #[test]
     fn frames_that_are_not_delivered_take_no_buffer() -> Result {
-        let guest = Guest::new(BASE, 6)?;
-        let iommu = guest.lock()?;
-        let mut link = Link::new(&iommu)?;
-
-        // For somebody else; too short for a header and an address; nothing at all.
-        link.offer(RX, &[(RECEIVED, 35, true)])?;
-        for (destination, len) in [(OTHER, 35), (MAC, 17), (MAC, 12), (MAC, 1), (MAC, 0)] {
-            link.frame(destination, len)?;
-            check_eq!(link.work()?[RX], 0);
-        }
-        // What does not fit: the buffer is for the next one.
-        link.frame(MAC, 36)?;
-        check_eq!(link.work()?, [0, 6, 0]);
-        link.frame(MAC, 35)?;
-        check_eq!(link.work()?, [1, 7, 0]);
-        // And without a buffer.
-        link.frame(MAC, 35)?;
-        check_eq!(link.work()?, [1, 8, 0]);
-        Ok(())
+        with_link(|link| {
+            // For somebody else; too short for a header and an address; nothing at all.
+            link.offer(RX, &[(RECEIVED, 35, true)])?;
+            for (destination, len) in [(OTHER, 35), (MAC, 17), (MAC, 12), (MAC, 1), (MAC, 0)] {
+                link.frame(destination, len)?;
+                check_eq!(link.work()?[RX], 0);
+            }
+            // What does not fit: the buffer is for the next one.
+            link.frame(MAC, 36)?;
+            check_eq!(link.work()?, [0, 6, 0]);
+            link.frame(MAC, 35)?;
+            check_eq!(link.work()?, [1, 7, 0]);
+            // And without a buffer.
+            link.frame(MAC, 35)?;
+            check_eq!(link.work()?, [1, 8, 0]);
+            Ok(())
+        })
     }
 
     #[test]
     fn chains_that_are_no_good_come_back() -> Result {
-        let guest = Guest::new(BASE, 6)?;
-        let iommu = guest.lock()?;
-        let mut link = Link::new(&iommu)?;
-        let nowhere = 0x7000_0000;
+        with_link(|link| {
+            let nowhere = 0x7000_0000;
 
-        // A frame that cannot be read, and one that is only to be written.
-        link.offer(RX, &[(RECEIVED, 1000, true)])?;
-        link.offer(TX, &[(nowhere, 60, false)])?;
-        check_eq!(link.work()?, [0, 1, 0]);
-        link.offer(TX, &[(SENT, 60, true)])?;
-        check_eq!(link.work()?, [0, 2, 0]);
-        // A chain that breaks a rule.
-        link.offer(TX, &[(SENT, 60, true), (SENT, 60, false)])?;
-        check_eq!(link.work()?, [0, 3, 0]);
-        link.frame(MAC, 35)?;
-        check_eq!(link.work()?, [1, 4, 0]);
+            // A frame that cannot be read, and one that is only to be written.
+            link.offer(RX, &[(RECEIVED, 1000, true)])?;
+            link.offer(TX, &[(nowhere, 60, false)])?;
+            check_eq!(link.work()?, [0, 1, 0]);
+            link.offer(TX, &[(SENT, 60, true)])?;
+            check_eq!(link.work()?, [0, 2, 0]);
+            // A chain that breaks a rule.
+            link.offer(TX, &[(SENT, 60, true), (SENT, 60, false)])?;
+            check_eq!(link.work()?, [0, 3, 0]);
+            link.frame(MAC, 35)?;
+            check_eq!(link.work()?, [1, 4, 0]);
 
-        // A receive buffer that breaks a rule is given back with nothing in it.
-        link.offer(RX, &[(RECEIVED, 100, true), (RECEIVED, 100, false)])?;
-        link.frame(MAC, 35)?;
-        check_eq!(link.work()?, [2, 5, 0]);
-        check_eq!(link.rings[RX].element(&link.memory, 1)?.1, 0);
-        // So is the ring itself left, if it makes no sense.
-        link.rings[TX].offer_head(&link.memory, SIZE)?;
-        let progress = link.net.work(&mut link.queues, Net::FEATURES, link.iommu);
-        check!(progress != Progress::More);
-        check!(link.queues[TX].broken().is_some());
-        check!(link.queues[RX].broken().is_none());
-        Ok(())
+            // A receive buffer that breaks a rule is given back with nothing in it.
+            link.offer(RX, &[(RECEIVED, 100, true), (RECEIVED, 100, false)])?;
+            link.frame(MAC, 35)?;
+            check_eq!(link.work()?, [2, 5, 0]);
+            check_eq!(link.rings[RX].element(&link.memory, 1)?.1, 0);
+            // So is the ring itself left, if it makes no sense.
+            link.rings[TX].offer_head(&link.memory, SIZE)?;
+            let progress = link.net.work(&mut link.queues, Net::FEATURES, link.iommu);
+            check!(progress != Progress::More);
+            check!(link.queues[TX].broken().is_some());
+            check!(link.queues[RX].broken().is_none());
+            Ok(())
+        })
     }
 
     #[test]
     fn the_mac_address_can_be_set() -> Result {
-        let guest = Guest::new(BASE, 6)?;
-        let iommu = guest.lock()?;
-        let mut link = Link::new(&iommu)?;
-        // VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET.
-        let mut command = [1, 1, 0, 0, 0, 0, 0, 0];
+        with_link(|link| {
+            // VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET.
+            let mut command = [1, 1, 0, 0, 0, 0, 0, 0];
 
-        command[2..].copy_from_slice(&OTHER);
-        check_eq!(link.mac(), MAC);
-        check_eq!(link.command(&command, 1)?, (0, 1));
-        check_eq!(link.mac(), OTHER);
-        link.offer(RX, &[(RECEIVED, 100, true)])?;
-        link.frame(OTHER, 35)?;
-        check_eq!(link.work()?[RX], 1);
-        Ok(())
+            command[2..].copy_from_slice(&OTHER);
+            check_eq!(link.mac(), MAC);
+            check_eq!(link.command(&command, 1)?, (0, 1));
+            check_eq!(link.mac(), OTHER);
+            link.offer(RX, &[(RECEIVED, 100, true)])?;
+            link.frame(OTHER, 35)?;
+            check_eq!(link.work()?[RX], 1);
+            Ok(())
+        })
     }
 
     #[test]
     fn other_commands_are_refused() -> Result {
-        let guest = Guest::new(BASE, 6)?;
-        let iommu = guest.lock()?;
-        let mut link = Link::new(&iommu)?;
-
-        for command in [
-            // Not all there.
-            &[][..],
-            &[1],
-            &[1, 1],
-            &[1, 1, 2, 2, 2, 2, 2],
-            // Unknown ones.
-            &[1, 0, 2, 2, 2, 2, 2, 2],
-            &[1, 2, 2, 2, 2, 2, 2, 2],
-            &[0, 1, 2, 2, 2, 2, 2, 2],
-            &[4, 1, 2, 2, 2, 2, 2, 2],
-            &[0xff, 0xff, 2, 2, 2, 2, 2, 2],
-        ] {
-            // VIRTIO_NET_ERR
-            check_eq!(link.command(command, 1)?, (1, 1));
-            check_eq!(link.mac(), MAC);
-        }
-        // Without room for the answer the chain comes back all the same.
-        check_eq!(link.command(&[0xff, 0xff], 0)?, (0xee, 0));
-        Ok(())
+        with_link(|link| {
+            for command in [
+                // Not all there.
+                &[][..],
+                &[1],
+                &[1, 1],
+                &[1, 1, 2, 2, 2, 2, 2],
+                // Unknown ones.
+                &[1, 0, 2, 2, 2, 2, 2, 2],
+                &[1, 2, 2, 2, 2, 2, 2, 2],
+                &[0, 1, 2, 2, 2, 2, 2, 2],
+                &[4, 1, 2, 2, 2, 2, 2, 2],
+                &[0xff, 0xff, 2, 2, 2, 2, 2, 2],
+            ] {
+                // VIRTIO_NET_ERR
+                check_eq!(link.command(command, 1)?, (1, 1));
+                check_eq!(link.mac(), MAC);
+            }
+            // Without room for the answer the chain comes back all the same.
+            check_eq!(link.command(&[0xff, 0xff], 0)?, (0xee, 0));
+            Ok(())
+        })
     }
 
     #[test]

@@ -5,7 +5,6 @@
 use crate::{
     bed::Bed,
     full::{
-        full_info,
         Full,
         LIMIT, //
     },
@@ -38,8 +37,7 @@ use vdpa::{
     IovaRange,
     MapRange,
     Permission,
-    SoftDma,
-    UnregisteredDevice, //
+    SoftDma, //
 };
 
 const SIZE: u64 = PAGE_SIZE as u64;
@@ -53,10 +51,8 @@ struct Soft {
 
 impl Soft {
     fn new(batch: bool) -> Result<Self> {
-        let device = UnregisteredDevice::in_software(&full_info(), batch, Full::new())?;
-
         Ok(Self {
-            bed: Bed::new(device)?,
+            bed: Bed::in_software(batch)?,
             pages: [page()?, page()?],
         })
     }

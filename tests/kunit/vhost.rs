@@ -5,10 +5,7 @@
 use crate::{
     bed::Bed,
     device::VhostVdpa,
-    full::{
-        full_info,
-        Full, //
-    },
+    full::Full,
     ioctl::ioctl,
     user::UserMemory, //
 };
@@ -22,8 +19,7 @@ use kernel::{
 };
 use vdpa::{
     chardev::Mappings,
-    Doorbells,
-    UnregisteredDevice, //
+    Doorbells, //
 };
 
 /// The device, and memory of the process.
@@ -37,7 +33,7 @@ impl Vhost {
     /// Opens a device that takes whole address spaces.
     pub(crate) fn new() -> Result<Self> {
         let user = UserMemory::new(4)?;
-        let bed = Bed::new(UnregisteredDevice::with_set_map(&full_info(), Full::new())?)?;
+        let bed = Bed::set_map()?;
         let vhost = bed.with(VhostVdpa::new)?;
 
         vhost.open(Doorbells::new(Mappings::without_file()?)?)?;

@@ -71,7 +71,8 @@ for queue in 0 1; do
 	check "virtqueue $queue is for both processors" is $queue processors 2
 done
 check "the receive queue was announced with its buffers" eval "ip link set $interface up && [ \$(stat 0 'kicks with data') -gt 0 ]"
-check "frames are sent" eval "ping -c 1 -W 1 -I $interface 10.0.0.1 || arping -c 2 -w 2 -I $interface 10.0.0.1 || true"
+# Nobody answers. That it is sent is seen in what the device counts.
+arping -c 2 -w 2 -I "$interface" 10.0.0.1 >/dev/null
 check "the transmit queue was, too" eval "ip link set $interface down && [ \$(stat 1 'kicks with data') -gt 0 ]"
 # Bits 0 to 15 are the virtqueue, above them is the index.
 check "the data names the virtqueue" eval "[ \$((\$(stat 1 'last data') & 0xffff)) = 1 ]"

@@ -7,7 +7,7 @@
 # tools: vdpa guest
 # files: tests/traffic.sh
 # memory: 2G
-# timeout: 400
+# timeout: 600
 
 . /files/traffic.sh
 
@@ -43,23 +43,58 @@ busy_blk() {
 	guest blk-bench --dev "/dev/$1" --rw write --size 4096 --depth 32 --ops 10000000
 }
 
+# More than the kernel itself sends when an interface comes up, or reads and writes of a new disk.
+frames_flow() {
+	local frames
+	read -r frames <"/sys/class/net/$1/statistics/tx_packets" && [ "$frames" -gt 100 ]
+}
+
+requests_flow() {
+	local writes
+	read -r _ _ _ _ writes _ <"/sys/block/$1/stat" && [ "$writes" -gt 20 ]
+}
+
+# no_traffic LOG: there was none for so long, and this is what its program says.
+no_traffic() {
+	echo "there is no traffic:"
+	cat "$1"
+	return 1
+}
+
+# ended_by_deletion PROCESS LOG: traffic that only the deletion has ended. Its program says so with status 1.
+ended_by_deletion() {
+	local status=0
+	wait "$1" || status=$?
+	if [ $status != 1 ] || ! grep -q '^not ok ' "$2"; then
+		echo "status $status:"
+		cat "$2"
+		return 1
+	fi
+}
+
 delete_busy() {
-	local i interface
+	local i interface disk net blk
 	for i in $(seq "$1"); do
 		add_net net0 || return
 		interface=$(interface_of net0)
 		ip link set "$interface" up || return
-		busy_net "$interface" >/dev/null 2>&1 &
+		busy_net "$interface" >/tmp/net 2>&1 &
+		net=$!
 		if [ $((i % 10)) = 0 ]; then
 			add_blk blk0 || return
-			busy_blk "$(disk_of blk0)" >/dev/null 2>&1 &
+			disk=$(disk_of blk0)
+			busy_blk "$disk" >/tmp/blk 2>&1 &
+			blk=$!
+			wait_for 20 requests_flow "$disk" || no_traffic /tmp/blk || return
 		fi
+		wait_for 20 frames_flow "$interface" || no_traffic /tmp/net || return
 		usleep $((i % 7 * 20000))
 		vdpa dev del net0 || return
 		if [ $((i % 10)) = 0 ]; then
 			vdpa dev del blk0 || return
+			ended_by_deletion $blk /tmp/blk || return
 		fi
-		wait
+		ended_by_deletion $net /tmp/net || return
 	done
 }
 

@@ -9,14 +9,20 @@
 
 . /files/vhost-devices.sh
 
+# A debugging kernel takes its time for each page that is touched or mapped.
+many="--count 10000 --mib 256"
+! debugging || many="--count 1000 --mib 32"
+
 load ours/vdpa
 load ours/vhost_vdpa
 guest counts >/tmp/before
 for batch in 1 0; do
 	load ours/vdpa_sim_net use_va=0 max_iotlb_entries=200000 batch_mapping=$batch
 	check "a device is added" add_net net0
-	checks vhost-client maps --dev "$(vhost_of net0)"
-	checks vhost-client maps --dev "$(vhost_of net0)" --memfd
+	for memory in "" --memfd; do
+		# shellcheck disable=SC2086 # Options.
+		checks vhost-client maps --dev "$(vhost_of net0)" $many $memory
+	done
 	check "it goes with its module" unload vdpa_sim_net
 done
 checks guest counts --compare /tmp/before --slack-kb 8192

@@ -43,6 +43,7 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   gone      hold the device until it is taken away, for which `READY` is printed
       --use WHAT       opened, owned or running [running]
       --timeout S      seconds to wait [30]
+      --doorbells      running: ring the device's own doorbells, which it must have
   slow      hold calls whose arguments are in memory that does not come, and the last of them until
             the device is taken away, for which `READY` is printed
       --timeout S      seconds to wait [30]

@@ -5,7 +5,7 @@
 use std::fs;
 use std::ops::Range;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 
 /// How much is pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,14 @@ impl Pinned {
             pages: counter("nr_foll_pin_acquired")? as i64
                 - counter("nr_foll_pin_released")? as i64,
         })
+    }
+
+    /// Fails unless as much is pinned now.
+    pub fn unchanged(&self) -> Result<()> {
+        let now = Self::now()?;
+
+        ensure!(now == *self, "{self:?} before, {now:?} after");
+        Ok(())
     }
 }
 

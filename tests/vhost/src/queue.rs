@@ -8,7 +8,7 @@ use anyhow::{bail, Result};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::ring::{Ring, Segment, Used};
-use crate::sys;
+use crate::sys::{self, Doorbell};
 
 /// How long to wait for what must come: a virtual machine in software may be slow.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,6 +37,8 @@ pub struct Queue {
     pub kick: EventFd,
     /// Signalled by the device.
     pub call: EventFd,
+    /// Rung by the driver instead of signalling `kick`, if it is there.
+    pub doorbell: Option<Doorbell>,
 }
 
 impl Queue {
@@ -51,7 +53,10 @@ impl Queue {
     /// Shows the device what was added, and notifies it if it wants that.
     pub fn notify(&mut self) -> Result<()> {
         if self.ring.publish()? {
-            self.kick.write(1)?;
+            match &self.doorbell {
+                Some(doorbell) => doorbell.ring(self.index as u16),
+                None => self.kick.write(1)?,
+            }
         }
         Ok(())
     }

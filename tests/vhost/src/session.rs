@@ -177,6 +177,7 @@ impl Session {
             ring,
             kick: event()?,
             call: event()?,
+            doorbell: None,
         };
 
         self.attach(&queue, base)

@@ -7,9 +7,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
+use checks::syscall::{checked, mapped};
 use vhost_client::sys::memory_file;
-
-use super::{checked, mapped};
 
 /// The size of a piece in bytes: that of a huge page.
 pub const PIECE: usize = 2 << 20;

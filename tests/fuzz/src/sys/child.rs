@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Another process, which has the same files open and a copy of the memory.
+//! What another process does, which has the same files open.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::checked;
+use vhost_client::sys;
 
 /// What a child does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,26 +20,12 @@ pub enum Errand {
 
 /// Has a child do something with a file, and gives the number of the error, or 0.
 pub fn in_child(fd: BorrowedFd<'_>, errand: Errand) -> io::Result<i32> {
-    // SAFETY: The child, of which other threads are not a part, calls only what signal handlers
-    // may call, and does not return.
-    let child = checked(unsafe { libc::fork() })?;
+    // SAFETY: It calls only what signal handlers may call.
+    let ended = unsafe { sys::in_child(|| run(fd.as_raw_fd(), &errand)) }?;
 
-    if child == 0 {
-        let errno = run(fd.as_raw_fd(), &errand);
-        // SAFETY: The call does not return.
-        unsafe { libc::_exit(errno & 0xff) }
-    }
-
-    let mut status = 0;
-    loop {
-        // SAFETY: `status` is valid for writes.
-        match checked(unsafe { libc::waitpid(child, &mut status, 0) }) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-            Ok(_) if libc::WIFEXITED(status) => return Ok(libc::WEXITSTATUS(status)),
-            Ok(_) => return Err(io::Error::other("the child was killed")),
-        }
-    }
+    ended
+        .code()
+        .ok_or_else(|| io::Error::other(format!("the child was killed: {ended}")))
 }
 
 /// What the child does: nothing that allocates or takes locks.

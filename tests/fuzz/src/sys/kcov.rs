@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{checked, mapped};
+use checks::syscall::{checked, mapped};
 
 /// Where the kernel offers it.
 pub const PATH: &str = "/sys/kernel/debug/kcov";

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-use super::checked;
+use checks::syscall::checked;
 
 // Not in libc: `linux/fs.h`. Those that carry no size in their number are the same everywhere.
 const BLKFLSBUF: libc::Ioctl = 0x1261;

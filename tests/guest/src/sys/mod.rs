@@ -14,16 +14,7 @@ pub mod vduse;
 
 use std::io;
 
-/// Turns the result of a system call into a [`Result`].
-fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
-}
-
-/// The same for those that return a length.
+/// Turns the result of a system call that returns a length into a [`Result`].
 fn length(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }

@@ -5,7 +5,7 @@
 use std::ffi::CStr;
 use std::io;
 
-use super::checked;
+use checks::syscall::checked;
 
 /// Loads a module from the contents of its file, with parameters as on the command line of `insmod`.
 pub fn load(image: &[u8], parameters: &CStr) -> io::Result<()> {

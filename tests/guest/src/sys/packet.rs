@@ -6,7 +6,8 @@ use std::io;
 use std::mem::size_of;
 use std::time::Duration;
 
-use super::checked;
+use checks::syscall::checked;
+
 use super::socket::Socket;
 
 /// Memory that the kernel may keep for frames received and not yet read: far more than in flight.

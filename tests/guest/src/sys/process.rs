@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::checked;
+use checks::syscall::checked;
 
 /// Gives up all rights for good: becomes user and group `id`, which must not be 0.
 pub fn become_user(id: u32) -> io::Result<()> {

@@ -7,7 +7,9 @@ use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use super::{checked, length};
+use checks::syscall::checked;
+
+use super::length;
 
 /// A socket of any family.
 pub(super) struct Socket(OwnedFd);

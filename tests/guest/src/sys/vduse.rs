@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use checks::syscall::checked;
+
 /// `VDUSE_NAME_MAX`.
 const NAME_MAX: usize = 256;
 
@@ -26,8 +28,5 @@ pub fn destroy(name: &str) -> io::Result<()> {
         .write(true)
         .open("/dev/vduse/control")?;
     // SAFETY: The ioctl reads 256 bytes, which are there.
-    match unsafe { libc::ioctl(control.as_raw_fd(), DESTROY_DEV, raw.as_ptr()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    checked(unsafe { libc::ioctl(control.as_raw_fd(), DESTROY_DEV, raw.as_ptr()) }).map(drop)
 }

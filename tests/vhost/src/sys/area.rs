@@ -7,10 +7,9 @@ use std::io;
 use std::ops::Range;
 
 use anyhow::{Context, Result};
+use checks::syscall::checked;
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory, VolatileSlice};
-
-use super::checked;
 
 /// The size of a page in bytes.
 pub const PAGE: usize = 4096;

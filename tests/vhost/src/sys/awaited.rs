@@ -7,7 +7,9 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use super::{checked, poll};
+use checks::syscall::checked;
+
+use super::poll;
 
 /// Numbers of `linux/userfaultfd.h`.
 const UFFD_API: u64 = 0xaa;

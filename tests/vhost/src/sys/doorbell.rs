@@ -5,26 +5,22 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::process::ExitStatus;
 
-use super::{checked, PAGE};
+use checks::syscall::{checked, mapped};
+
+use super::{in_child, PAGE};
 
 /// Pages of a device that are mapped.
 ///
 /// # Invariants
 ///
-/// The `len` bytes from `address` belong to this object, and nobody accesses them.
+/// The `len` bytes from `address`, at least one page, belong to this object. They are only accessed by
+/// volatile writes, never by reference. A write that is not allowed, or finds nothing any more, ends the
+/// program, and does nothing else.
 pub struct Doorbell {
     address: *mut libc::c_void,
     len: usize,
-}
-
-/// The result of a system call that returns an address.
-fn mapped(address: *mut libc::c_void) -> io::Result<*mut libc::c_void> {
-    if address == libc::MAP_FAILED {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(address)
-    }
 }
 
 impl Doorbell {
@@ -50,8 +46,32 @@ impl Doorbell {
                 offset,
             )
         })?;
-        // INVARIANT: This is what was mapped, and nobody was told of it.
+        // INVARIANT: This is what was mapped, in whole pages, and nobody was told of it.
         Ok(Self { address, len })
+    }
+
+    /// Maps the doorbell of virtqueue `index`, to be rung.
+    pub fn of_queue(fd: BorrowedFd<'_>, index: u32) -> io::Result<Self> {
+        let offset = libc::off_t::from(index) * PAGE as libc::off_t;
+
+        Self::map(fd, offset, PAGE, libc::PROT_WRITE, libc::MAP_SHARED)
+    }
+
+    /// Tells the device of virtqueue `index`.
+    pub fn ring(&self, index: u16) {
+        // SAFETY: By the type invariants, this is an aligned place for two bytes, or the program ends.
+        unsafe { self.address.cast::<u16>().write_volatile(index.to_le()) };
+    }
+
+    /// Has a child do that, which inherits the mapping. Gives what became of it.
+    pub fn ring_in_child(&self, index: u16) -> io::Result<ExitStatus> {
+        // SAFETY: It is one access to memory, or the end of the child.
+        unsafe {
+            in_child(|| {
+                self.ring(index);
+                0
+            })
+        }
     }
 
     /// Moves it elsewhere, with another length.
@@ -60,7 +80,7 @@ impl Doorbell {
         // SAFETY: By the type invariants, nobody will look for it where it was.
         let address = mapped(unsafe { libc::mremap(self.address, self.len, len, flags) })?;
 
-        // INVARIANT: This is where it is now.
+        // INVARIANT: This is where it is now, in whole pages.
         self.address = address;
         self.len = len;
         Ok(())
@@ -68,7 +88,7 @@ impl Doorbell {
 
     /// Changes what it may be accessed for (`PROT_*`).
     pub fn protect(&self, protection: i32) -> io::Result<()> {
-        // SAFETY: By the type invariants, nobody accesses it.
+        // SAFETY: By the type invariants, what happens to accesses that are not allowed any more is sound.
         checked(unsafe { libc::mprotect(self.address, self.len, protection) })?;
         Ok(())
     }

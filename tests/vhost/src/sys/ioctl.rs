@@ -6,7 +6,9 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::{checked, Mailbox, Place};
+use checks::syscall::checked;
+
+use super::{Mailbox, Place};
 
 /// The number of an ioctl: `_IOC` of `asm-generic/ioctl.h`.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 
 mod area;
 mod awaited;
+mod child;
 mod compat;
 mod doorbell;
 mod ioctl;
@@ -14,6 +15,7 @@ mod mailbox;
 
 pub use area::{Advice, Area, PAGE};
 pub use awaited::Awaited;
+pub use child::in_child;
 pub use compat::{has_32_bit_entry, ioctl32};
 pub use doorbell::{map as map_doorbell, Doorbell};
 pub use ioctl::{ioctl, Argument, Request};
@@ -24,14 +26,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::Duration;
 
-/// Turns the result of a system call into a [`Result`].
-fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
-}
+use checks::syscall::checked;
 
 /// Waits until one of `events` can be had from a file, or it has an error; gives those it has, which
 /// are none after `timeout`.

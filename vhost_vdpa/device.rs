@@ -27,7 +27,8 @@ use vdpa::{
     BoundDevice,
     BoundState,
     Device,
-    Doorbells, //
+    Doorbells,
+    Source, //
 };
 
 /// A vDPA device and its character device, and what the process that has it open has set up.
@@ -37,12 +38,17 @@ use vdpa::{
 /// The session has one lock. Nothing that depends on user space is done with it held, neither
 /// accesses to the memory of a process nor taking `mmap_lock`: the lock is all that stands between
 /// [`remove`](Self::remove) and the session. What takes long and must be done in order, which is
-/// IOTLB messages, has a lock of its own, taken before. That one is never needed for removal.
+/// pinning memory for IOTLB messages, has a lock of its own, taken before. That one is never needed
+/// for removal.
+///
+/// What the device's parent does when it is called with the lock held is another matter. One that
+/// accesses memory of the process itself ([`Source::Process`]) may wait for who provides that.
 #[pin_data]
 pub(crate) struct VhostVdpa {
     /// [`None`] while the device is not open.
     state: Arc<BoundState<Option<Session>>>,
     bound: Arc<BoundDevice>,
+    source: Source,
     #[pin]
     messages: RwSem<()>,
     /// Woken up when the device has gone.
@@ -60,6 +66,7 @@ impl VhostVdpa {
             pin_init!(Self {
                 state,
                 bound,
+                source: dev.source(),
                 messages <- new_rwsem!((), "vhost_vdpa_messages"),
                 gone <- new_poll_condvar!("vhost_vdpa_gone"),
             }),
@@ -110,6 +117,11 @@ impl VhostVdpa {
         let (slot, dev) = state.split();
 
         f(slot.as_mut().ok_or(ENODEV)?, dev)
+    }
+
+    /// Returns what the device has to be given for the memory of the process.
+    pub(crate) fn source(&self) -> Source {
+        self.source
     }
 
     /// Waits until no other IOTLB message is being worked on, and lets none begin.

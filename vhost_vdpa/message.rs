@@ -17,6 +17,7 @@
 //!
 //! C header: `include/uapi/linux/vhost_types.h`
 
+use core::mem::MaybeUninit;
 use kernel::{
     iov::IovIterSource,
     prelude::*, //
@@ -55,6 +56,13 @@ pub(crate) struct Update {
 pub(crate) enum Request {
     /// Map memory.
     Update(Update),
+    /// Something else.
+    Change(Change),
+}
+
+/// What a message asks for that is not to map memory.
+#[derive(Clone, Copy)]
+pub(crate) enum Change {
     /// Unmap what is in a range.
     Invalidate(IovaRange),
     /// Wait with telling the device.
@@ -76,33 +84,42 @@ pub(crate) struct Message {
 /// Takes numbers and bytes out of a message, one after the other.
 struct Fields<'a>(&'a [u8]);
 
-impl Fields<'_> {
-    fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
+impl<'a> Fields<'a> {
+    fn bytes<const N: usize>(&mut self) -> Result<&'a [u8; N]> {
         let (first, rest) = self.0.split_first_chunk().ok_or(EINVAL)?;
 
         self.0 = rest;
-        Ok(*first)
+        Ok(first)
     }
 
     fn u32(&mut self) -> Result<u32> {
-        self.bytes().map(u32::from_ne_bytes)
+        Ok(u32::from_ne_bytes(*self.bytes()?))
     }
 
     fn u64(&mut self) -> Result<u64> {
-        self.bytes().map(u64::from_ne_bytes)
+        Ok(u64::from_ne_bytes(*self.bytes()?))
     }
 }
 
 impl Message {
+    /// Returns the mapping that is asked for, if that is what it is about.
+    pub(crate) fn update(&self) -> Option<Update> {
+        match self.request {
+            Ok(Request::Update(update)) => Some(update),
+            _ => None,
+        }
+    }
+
     /// Reads one message.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a message of unknown version, or that is not all there.
     pub(crate) fn read(iov: &mut IovIterSource<'_>) -> Result<Self> {
-        let mut buf = [0; LEN];
-        let len = iov.copy_from_iter(&mut buf);
-        let mut fields = Fields(buf.get(..len).ok_or(EINVAL)?);
+        let mut buf = [MaybeUninit::uninit(); LEN];
+        let bytes = iov.copy_from_iter_raw(&mut buf);
+        let len = bytes.len();
+        let mut fields = Fields(bytes);
 
         let (asid, len) = match (fields.u32()?, len) {
             (VHOST_IOTLB_MSG, LEN_PACKED) => (None, LEN_PACKED),
@@ -126,7 +143,7 @@ impl Request {
     /// Parses `struct vhost_iotlb_msg`.
     fn parse(fields: &mut Fields<'_>) -> Result<Self> {
         let (iova, size, addr) = (fields.u64()?, fields.u64()?, fields.u64()?);
-        let [perm, kind] = fields.bytes()?;
+        let [perm, kind] = *fields.bytes()?;
 
         match kind.into() {
             VHOST_IOTLB_UPDATE => Ok(Self::Update(Update {
@@ -136,13 +153,19 @@ impl Request {
             })),
             // Clients ask for all of it this way too.
             VHOST_IOTLB_INVALIDATE if (iova, size) == (0, 0) => {
-                Ok(Self::Invalidate(IovaRange::FULL))
+                Ok(Change::Invalidate(IovaRange::FULL).into())
             }
-            VHOST_IOTLB_INVALIDATE => Ok(Self::Invalidate(range(iova, size)?)),
-            VHOST_IOTLB_BATCH_BEGIN => Ok(Self::BatchBegin),
-            VHOST_IOTLB_BATCH_END => Ok(Self::BatchEnd),
+            VHOST_IOTLB_INVALIDATE => Ok(Change::Invalidate(range(iova, size)?).into()),
+            VHOST_IOTLB_BATCH_BEGIN => Ok(Change::BatchBegin.into()),
+            VHOST_IOTLB_BATCH_END => Ok(Change::BatchEnd.into()),
             _ => Err(EINVAL),
         }
+    }
+}
+
+impl From<Change> for Request {
+    fn from(change: Change) -> Self {
+        Self::Change(change)
     }
 }
 

@@ -28,7 +28,8 @@ use vdpa::{
     Device,
     Doorbells,
     Features,
-    IovaRange, //
+    IovaRange,
+    Source, //
 };
 
 /// What one process has set up.
@@ -107,7 +108,7 @@ impl Session {
             dev_warn!(dev, "reset failed: {:?}\n", e);
         }
         self.spaces.close(dev);
-        if self.owner.is_some() && dev.use_va() {
+        if self.owner.is_some() && dev.source() == Source::Process {
             dev.unbind_mm();
         }
     }
@@ -131,7 +132,7 @@ impl Session {
         let task = current!();
         let mm: &Mm = task.mm().ok_or(EINVAL)?;
 
-        if dev.use_va() && dev.can_bind_mm() {
+        if dev.source() == Source::Process {
             dev.bind_mm(mm)?;
         }
         self.owner = Some(mm.into());

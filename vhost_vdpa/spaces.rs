@@ -5,12 +5,17 @@
 use crate::{
     device::VhostVdpa,
     message::{
+        Change,
         Message,
         Request,
         Update, //
     },
+    segments::Segments,
     session::Session,
-    update::Job, //
+    update::{
+        Job,
+        Mapping, //
+    },
 };
 use kernel::{
     device::Bound,
@@ -28,13 +33,17 @@ use vdpa::{
     Asid,
     Device,
     IovaRange,
-    Translation, //
+    Source, //
 };
 
 /// The address spaces of a session.
 pub(crate) struct Spaces {
-    /// By number. Those that were never used are not there.
-    spaces: RBTree<u32, AddressSpace>,
+    /// Number 0. Most devices have no other.
+    first: AddressSpace,
+    /// Number 0 was used. Otherwise the device knows nothing of it, and is not told that it goes.
+    first_used: bool,
+    /// The others, by number. Those that were never used are not there.
+    others: RBTree<u32, AddressSpace>,
     iova_range: IovaRange,
     /// The one whose changes the process wants to be announced together.
     batch: Option<Asid>,
@@ -48,16 +57,15 @@ impl Spaces {
     ///
     /// Those of [`AddressSpace::new`].
     pub(crate) fn new(dev: &Device<Bound>) -> Result<Self> {
-        let mut this = Self {
-            spaces: RBTree::new(),
-            iova_range: dev.iova_range().unwrap_or(IovaRange::FULL),
-            batch: None,
-        };
+        let first = AddressSpace::new(dev, Asid(0))?;
 
-        if dev.translation() == Translation::Platform {
-            this.iova_range = this.get(dev, Asid(0))?.iova_range(dev);
-        }
-        Ok(this)
+        Ok(Self {
+            iova_range: first.iova_range(dev),
+            first,
+            first_used: false,
+            others: RBTree::new(),
+            batch: None,
+        })
     }
 
     /// Returns the bus addresses that can be mapped.
@@ -74,7 +82,16 @@ impl Spaces {
         if self.batch.is_some_and(|batch| batch != asid) {
             return Err(EINVAL);
         }
-        match self.spaces.entry(asid.0) {
+        if asid != Asid(0) {
+            return self.other(dev, asid);
+        }
+        self.first_used = true;
+        Ok(&mut self.first)
+    }
+
+    #[cold]
+    fn other(&mut self, dev: &Device<Bound>, asid: Asid) -> Result<&mut AddressSpace> {
+        match self.others.entry(asid.0) {
             Entry::Occupied(space) => Ok(space.into_mut()),
             Entry::Vacant(place) => {
                 let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
@@ -84,63 +101,84 @@ impl Spaces {
         }
     }
 
-    /// Whether the process has begun a batch.
-    pub(crate) fn in_batch(&self) -> bool {
-        self.batch.is_some()
-    }
-
-    fn begin_batch(&mut self, dev: &Device<Bound>, asid: Asid) -> Result {
-        self.get(dev, asid)?.begin_batch();
-        self.batch = Some(asid);
-        Ok(())
-    }
-
-    fn end_batch(&mut self, dev: &Device<Bound>, asid: Asid) -> Result {
-        let ret = self.get(dev, asid)?.end_batch(dev);
-
-        self.batch = None;
-        ret
-    }
-
-    /// Checks that something can be mapped. Returns what that comes to.
+    /// Returns an address space, for bus addresses that are to be mapped.
     ///
     /// # Errors
     ///
-    /// `EINVAL` where the device cannot reach all of it, `EEXIST` where some of it is mapped.
-    fn check(&mut self, dev: &Device<Bound>, asid: Asid, update: Update) -> Result<Update> {
+    /// Those of [`get`](Self::get), and `EINVAL` where the device cannot reach all of them.
+    fn get_for(
+        &mut self,
+        dev: &Device<Bound>,
+        asid: Asid,
+        iova: IovaRange,
+    ) -> Result<&mut AddressSpace> {
         let IovaRange { first, last } = self.iova_range;
         let space = self.get(dev, asid)?;
 
-        if update.iova.first < first || update.iova.last > last {
+        if iova.first < first || iova.last > last {
             return Err(EINVAL);
         }
+        Ok(space)
+    }
 
-        let update = update.grow(dev)?;
+    /// Does what a message asks for that is not to map memory.
+    fn change(&mut self, dev: &Device<Bound>, asid: Asid, change: Change) -> Result {
+        let space = self.get(dev, asid)?;
 
-        if space.is_mapped(update.iova) {
-            return Err(EEXIST);
+        match change {
+            Change::Invalidate(range) => space.unmap(dev, range),
+            Change::BatchBegin => {
+                space.begin_batch();
+                self.batch = Some(asid);
+                Ok(())
+            }
+            Change::BatchEnd => {
+                let ret = space.end_batch(dev);
+
+                self.batch = None;
+                ret
+            }
         }
-        Ok(update)
     }
 
     /// Unmaps everything.
-    pub(crate) fn close(&mut self, dev: &Device<Bound>) {
-        for (asid, space) in self.spaces.iter_mut() {
+    pub(crate) fn close(mut self, dev: &Device<Bound>) {
+        let clear = |asid: u32, space: &mut AddressSpace| {
             if let Err(e) = space.clear(dev) {
                 dev_warn!(dev, "address space {} not cleared: {:?}\n", asid, e);
             }
+        };
+
+        if self.first_used {
+            clear(0, &mut self.first);
         }
-        self.spaces = RBTree::new();
+        for (asid, space) in self.others.iter_mut() {
+            clear(*asid, space);
+        }
     }
 }
 
 impl Session {
-    /// Returns the address space that a message is for.
-    fn asid(&self, message: &Message) -> Asid {
-        message
+    /// Does what a message asks for, but for mapping memory: `map` does that. Returns its length.
+    fn message(
+        &mut self,
+        dev: &Device<Bound>,
+        message: &Result<Message>,
+        map: impl FnOnce(&mut Spaces, Asid, Update) -> Result,
+    ) -> Result<usize> {
+        self.check_owner()?;
+
+        let message = message.as_ref().map_err(|e| *e)?;
+        let asid = message
             .asid
             .filter(|_| self.backend_features.has(VHOST_BACKEND_F_IOTLB_ASID))
-            .unwrap_or(Asid(0))
+            .unwrap_or(Asid(0));
+
+        match message.request? {
+            Request::Update(update) => map(&mut self.spaces, asid, update)?,
+            Request::Change(change) => self.spaces.change(dev, asid, change)?,
+        }
+        Ok(message.len)
     }
 }
 
@@ -155,37 +193,59 @@ impl Session {
 /// - `EEXIST` where a range is mapped already,
 /// - `EFAULT` where there is no memory that the device could access in that way,
 /// - `ENOMEM`, also where the process must not lock as much memory (`RLIMIT_MEMLOCK`),
+/// - `ENOSPC` where there are as many mappings as there can be,
 /// - `EINTR` where the process is being killed,
 /// - what the device returns.
 pub(crate) fn write(vhost: &VhostVdpa, from: &mut IovIterSource<'_>) -> Result<usize> {
     // Reading can take any time, and so is done without locks. But whether the message makes sense is
     // the owner's business.
     let message = Message::read(from);
-    let _lock = vhost.lock_messages()?;
-    let (len, job) = vhost.with(|session, dev| {
-        session.check_owner()?;
 
-        let message = message?;
-        let request = message.request?;
-        let asid = session.asid(&message);
-        let spaces = &mut session.spaces;
+    match vhost.source() {
+        Source::Pinned => write_pinned(vhost, &message),
+        source => write_addresses(vhost, &message, source),
+    }
+}
 
-        match request {
-            Request::Update(update) => {
-                let update = spaces.check(dev, asid, update)?;
-                let job = Job::new(vhost, session, dev, asid, update)?;
+/// Takes a message for a device for which memory is pinned. That can take any time too, so that only
+/// the order of messages is kept by a lock meanwhile.
+fn write_pinned(vhost: &VhostVdpa, message: &Result<Message>) -> Result<usize> {
+    let _turn = vhost.lock_messages()?;
+    let mut job = None;
+    let len = vhost.with(|session, dev| {
+        session.message(dev, message, |spaces, asid, update| {
+            let wait = spaces.batch.is_some();
+            let space = spaces.get_for(dev, asid, update.iova)?;
+            let update = update.grow()?;
 
-                return Ok((message.len, Some(job)));
-            }
-            Request::Invalidate(range) => spaces.get(dev, asid)?.unmap(dev, range)?,
-            Request::BatchBegin => spaces.begin_batch(dev, asid)?,
-            Request::BatchEnd => spaces.end_batch(dev, asid)?,
-        }
-        Ok((message.len, None))
+            job = Some(Job::new(vhost, space, asid, Mapping { update, wait })?);
+            Ok(())
+        })
     })?;
 
     if let Some(job) = job {
         job.run()?;
     }
     Ok(len)
+}
+
+/// Takes a message for a device that uses addresses of the process. They are looked up before there is
+/// a lock.
+fn write_addresses(vhost: &VhostVdpa, message: &Result<Message>, source: Source) -> Result<usize> {
+    let segments = match message {
+        Ok(message) => message
+            .update()
+            .map(|update| Segments::find(update, source)),
+        Err(_) => None,
+    };
+
+    vhost.with(|session, dev| {
+        session.message(dev, message, |spaces, asid, update| {
+            let wait = spaces.batch.is_some();
+            let space = spaces.get_for(dev, asid, update.iova)?;
+            let segments = segments.ok_or(EINVAL)??;
+
+            segments.map(space, dev, Mapping { update, wait })
+        })
+    })
 }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping memory of the process.
+//! Mapping memory of the process, and how that is pinned.
 //!
 //! Memory is brought in, which can take any time, without the lock of the session. It is handed
 //! over piece by piece; a device that is told of all mappings at once is told at the end.
 //!
 //! No other message is worked on meanwhile (see [`VhostVdpa::lock_messages`]). But the device may
 //! go away.
+//!
+//! Addresses of the process, for devices that use these, need none of that: see
+//! [`segments`](crate::segments).
 
 use crate::{
     device::VhostVdpa,
     max_iotlb_entries,
-    message::Update,
-    session::Session, //
+    message::Update, //
 };
 use kernel::{
     current,
@@ -21,13 +23,13 @@ use kernel::{
 };
 use vdpa::{
     bindings,
-    segment,
     AddressSpace,
     Asid,
     Device,
     IovaRange,
     PinnedRun,
-    Pinner, //
+    Pinner,
+    Source, //
 };
 
 /// The limit for addresses of a process, which no other limit holds for.
@@ -38,48 +40,23 @@ const CHUNK: usize = 64;
 
 const PAGE_SIZE: u64 = bindings::PAGE_SIZE as u64;
 
-/// What a device does with memory of a process.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// It knows physical addresses.
-    Pinned,
-    /// It accesses the memory in the place of the process.
-    Process,
-    /// It has another process map the same files.
-    Files,
-}
-
-impl Source {
-    fn of(dev: &Device<Bound>) -> Self {
-        match (dev.use_va(), dev.can_bind_mm()) {
-            (false, _) => Self::Pinned,
-            (true, true) => Self::Process,
-            (true, false) => Self::Files,
-        }
-    }
-
-    /// Returns how many mappings there can be in an address space.
-    fn limit(self) -> usize {
-        match (usize::try_from(max_iotlb_entries.value()), self) {
-            (Ok(limit), _) if limit > 0 => limit,
-            (_, Self::Pinned) => usize::MAX,
-            (_, Self::Process | Self::Files) => MAX_SEGMENTS,
-        }
+/// Returns how many mappings there can be in an address space.
+pub(crate) fn limit(source: Source) -> usize {
+    match (usize::try_from(max_iotlb_entries.value()), source) {
+        (Ok(limit), _) if limit > 0 => limit,
+        (_, Source::Pinned) => usize::MAX,
+        (_, Source::Process | Source::Files) => MAX_SEGMENTS,
     }
 }
 
 impl Update {
-    /// Returns what it comes to: for physical memory all pages that are touched, as devices know
+    /// Returns what it comes to if memory is pinned: all pages that are touched, as devices know
     /// nothing smaller.
     ///
     /// # Errors
     ///
     /// `EINVAL` where memory would have to be shifted within its page.
-    pub(crate) fn grow(self, dev: &Device<Bound>) -> Result<Self> {
-        if Source::of(dev) != Source::Pinned {
-            return Ok(self);
-        }
-
+    pub(crate) fn grow(self) -> Result<Self> {
         let offset = self.iova.first % PAGE_SIZE;
 
         if self.addr % PAGE_SIZE != offset {
@@ -96,41 +73,81 @@ impl Update {
     }
 }
 
-/// A mapping that is being made, of memory of the current process, which is the owner.
-pub(crate) struct Job<'a> {
-    vhost: &'a VhostVdpa,
-    asid: Asid,
-    update: Update,
-    source: Source,
+/// A mapping that is being made in pieces, of memory of the current process, which is the owner.
+#[derive(Clone, Copy)]
+pub(crate) struct Mapping {
+    /// What was asked for, after it has [grown](Update::grow).
+    pub(crate) update: Update,
     /// The device is told when the process says so.
-    wait: bool,
+    pub(crate) wait: bool,
 }
 
-impl<'a> Job<'a> {
-    /// What an UPDATE message asks for, after it has [grown](Update::grow), in an address space where
-    /// nothing is mapped there.
+impl Mapping {
+    /// Has changes collected, so that a device which is told of all mappings at once is told at the
+    /// end.
     ///
     /// # Errors
     ///
-    /// Those of [`Spaces::get`](crate::spaces::Spaces::get).
+    /// `EEXIST` where something is mapped there.
+    pub(crate) fn begin(self, space: &mut AddressSpace) -> Result {
+        if space.is_mapped(self.update.iova) {
+            return Err(EEXIST);
+        }
+        if !self.wait {
+            space.begin_batch();
+        }
+        Ok(())
+    }
+
+    /// Tells the device, unless the process will say when. If something has failed (`ret`), takes
+    /// back what was mapped.
+    pub(crate) fn finish(
+        self,
+        space: &mut AddressSpace,
+        dev: &Device<Bound>,
+        ret: Result,
+    ) -> Result {
+        let undo = |space: &mut AddressSpace, e| {
+            // What a device refuses to forget stays pinned, which is all that can be done.
+            let _ = space.unmap(dev, self.update.iova);
+            Err(e)
+        };
+        let ret = ret.or_else(|e| undo(space, e));
+
+        if self.wait {
+            return ret;
+        }
+
+        let told = space.end_batch(dev);
+
+        ret.and_then(|()| told.or_else(|e| undo(space, e)))
+    }
+}
+
+/// The work of pinning memory for a [`Mapping`].
+pub(crate) struct Job<'a> {
+    vhost: &'a VhostVdpa,
+    asid: Asid,
+    mapping: Mapping,
+}
+
+impl<'a> Job<'a> {
+    /// Begins with a mapping in an address space, the number of which is `asid`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mapping::begin`].
     pub(crate) fn new(
         vhost: &'a VhostVdpa,
-        session: &mut Session,
-        dev: &Device<Bound>,
+        space: &mut AddressSpace,
         asid: Asid,
-        update: Update,
+        mapping: Mapping,
     ) -> Result<Self> {
-        let wait = session.spaces.in_batch();
-
-        if !wait {
-            session.spaces.get(dev, asid)?.begin_batch();
-        }
+        mapping.begin(space)?;
         Ok(Self {
             vhost,
             asid,
-            update,
-            source: Source::of(dev),
-            wait,
+            mapping,
         })
     }
 
@@ -140,15 +157,12 @@ impl<'a> Job<'a> {
     ///
     /// See [`spaces::write`](crate::spaces::write). Nothing of it is mapped then.
     pub(crate) fn run(self) -> Result {
-        let ret = match self.source {
-            Source::Pinned => self.map_pinned(),
-            Source::Process | Source::Files => self.map_segments(),
-        };
+        let ret = self.map();
 
-        if self.wait && ret.is_ok() {
+        if self.mapping.wait && ret.is_ok() {
             return Ok(());
         }
-        self.finish(ret)
+        self.with(|space, dev| self.mapping.finish(space, dev, ret))
     }
 
     /// Has `f` do something with the address space.
@@ -157,24 +171,17 @@ impl<'a> Job<'a> {
             .with(|session, dev| f(session.spaces.get(dev, self.asid)?, dev))
     }
 
-    /// # Errors
-    ///
-    /// `ENOSPC` where there is no room for another `more` mappings.
-    fn check_limit(&self, space: &AddressSpace, more: usize) -> Result {
-        if space.len().saturating_add(more) > self.source.limit() {
-            return Err(ENOSPC);
-        }
-        Ok(())
-    }
-
-    fn map_pinned(&self) -> Result {
+    fn map(&self) -> Result {
+        let limit = limit(Source::Pinned);
         let mut pinner = self.pinner()?;
         let mut runs = KVec::with_capacity(CHUNK, GFP_KERNEL)?;
-        let mut next = self.update.iova.first;
+        let mut next = self.mapping.update.iova.first;
 
         while !self.collect(&mut pinner, &mut runs)? || !runs.is_empty() {
             self.with(|space, dev| {
-                self.check_limit(space, runs.len())?;
+                if space.len().saturating_add(runs.len()) > limit {
+                    return Err(ENOSPC);
+                }
                 for run in runs.drain_all() {
                     let size = run.size();
 
@@ -188,7 +195,7 @@ impl<'a> Job<'a> {
     }
 
     fn pinner(&self) -> Result<Pinner> {
-        let Update { iova, addr, perm } = self.update;
+        let Update { iova, addr, perm } = self.mapping.update;
         let pages = (iova.last - iova.first) / PAGE_SIZE + 1;
         let task = current!();
         let mm = task.mm().ok_or(EPERM)?;
@@ -211,63 +218,5 @@ impl<'a> Job<'a> {
             }
         }
         Ok(false)
-    }
-
-    /// Maps addresses of the process.
-    ///
-    /// Where only files can be mapped, what is not one is left out: among the memory of virtual
-    /// machines there is some of that kind, which no device needs.
-    fn map_segments(&self) -> Result {
-        let private = self.source == Source::Process;
-        let Update {
-            mut iova,
-            mut addr,
-            perm,
-        } = self.update;
-
-        loop {
-            let left = (iova.last - iova.first).saturating_add(1);
-            let segment = segment(addr, left, private)?;
-            let here = IovaRange {
-                first: iova.first,
-                last: iova.first + (segment.size - 1),
-            };
-
-            match segment.file {
-                Some(file) => self.with(|space, dev| {
-                    self.check_limit(space, 1)?;
-                    space.map_file(dev, here, addr, perm, file)
-                })?,
-                None if private => return Err(EFAULT),
-                None => {}
-            }
-            if here.last >= iova.last {
-                return Ok(());
-            }
-            iova.first = here.last + 1;
-            addr = addr.checked_add(segment.size).ok_or(EFAULT)?;
-        }
-    }
-
-    /// Tells the device, unless the process will say when. If something has failed, takes back what
-    /// was mapped.
-    fn finish(self, ret: Result) -> Result {
-        self.vhost.with(|session, dev| {
-            let space = session.spaces.get(dev, self.asid)?;
-            let undo = |space: &mut AddressSpace, e| {
-                // What a device refuses to forget stays pinned, which is all that can be done.
-                let _ = space.unmap(dev, self.update.iova);
-                Err(e)
-            };
-
-            let ret = ret.or_else(|e| undo(space, e));
-            let told = if self.wait {
-                Ok(())
-            } else {
-                space.end_batch(dev)
-            };
-
-            ret.and_then(|()| told.or_else(|e| undo(space, e)))
-        })
     }
 }

@@ -25,6 +25,7 @@ mod ioctl;
 mod line;
 mod mem_table;
 mod message;
+mod segments;
 mod session;
 mod spaces;
 mod status;
@@ -73,7 +74,12 @@ impl Driver for VhostDriver {
     type Data<'bound> = Self;
 
     fn probe<'bound>(dev: &'bound Device<Core<'_>>) -> impl PinInit<Self, Error> + 'bound {
-        Self::new(dev)
+        // Once the character device is there it may be opened, so nothing must fail after that: this is
+        // done when there is a place for the result.
+        try_init!(Self {
+            vhost: Self::vhost(dev)?,
+            _chardev: CharDevice::new(&FAMILY, dev.as_ref(), vhost.clone())?,
+        }? Error)
     }
 
     fn unbind<'bound>(dev: &'bound Device<Core<'_>>, this: Pin<&Self>) {
@@ -82,18 +88,12 @@ impl Driver for VhostDriver {
 }
 
 impl VhostDriver {
-    fn new(dev: &Device<Core<'_>>) -> Result<Self> {
+    fn vhost(dev: &Device<Core<'_>>) -> Result<Arc<VhostVdpa>> {
         // The platform knows devices, not groups of virtqueues.
         if dev.translation() == Translation::Platform && (dev.ngroups() > 1 || dev.nas() > 1) {
             return Err(EOPNOTSUPP);
         }
-
-        let vhost = VhostVdpa::new(dev)?;
-
-        Ok(Self {
-            _chardev: CharDevice::new(&FAMILY, dev.as_ref(), vhost.clone())?,
-            vhost,
-        })
+        VhostVdpa::new(dev)
     }
 }
 

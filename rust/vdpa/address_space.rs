@@ -5,8 +5,13 @@
 //! C header: `include/linux/vdpa.h`
 
 mod backing;
+mod removed;
+mod unmap;
 
-use self::backing::Backing;
+use self::{
+    backing::Backing,
+    removed::Removed, //
+};
 use crate::{
     bindings,
     iotlb::IotlbTable,
@@ -20,26 +25,25 @@ use crate::{
     MapRange,
     Permission,
     PinnedRun,
+    Source,
     Translation, //
 };
+use core::ptr::null_mut;
 use kernel::{
-    alloc::KVVec,
     device::Bound,
     prelude::*,
     sync::aref::ARef, //
 };
 
-/// As much is unmapped from a platform's IOMMU at once.
-const UNMAP_CHUNK: u64 = 1 << 30;
-
-/// After so many mappings others have their turn.
-const CHUNK: usize = 64;
-
 /// An address space of a device: the mappings, and what is behind each of them.
 ///
-/// Memory is handed in as a guard. It is dropped when the device has been told that the mapping is
-/// gone, and not before. Where the device is told of all mappings at once ([`Translation::SetMap`])
-/// that may be later than they are removed: at the end of a batch, or after the device has refused.
+/// What is mapped depends on the device's [`Source`]. Memory that it reaches by physical addresses is
+/// handed in as a guard. It is dropped when the device has been told that the mapping is gone, and
+/// not before. Where the device is told of all mappings at once ([`Translation::SetMap`]) that may be
+/// later than they are removed: at the end of a batch, or after the device has refused.
+///
+/// What devices that use addresses of a process need is theirs to keep, so that nothing is kept for
+/// them: a [`MapFile`] goes with its mapping.
 ///
 /// Only one object must exist for each address space of a device at a time; a second one takes away
 /// the mappings of the first.
@@ -52,22 +56,24 @@ const CHUNK: usize = 64;
 ///
 /// # Invariants
 ///
-/// - Whatever the device has been told to map is in `table` or in `removed`.
-/// - A mapping in `table` owns what is behind it: the leaked [`MapFile`] that its pointer is to, or,
-///   where that is NULL, a leaked [`PinnedRun`].
+/// - `source` is that of the device.
+/// - Whatever physical memory the device has been told to map is in `table` or in `removed`.
+/// - A mapping in `table` owns what is behind it: for [`Source::Pinned`] a leaked [`PinnedRun`], for
+///   [`Source::Files`] the leaked [`MapFile`] that its pointer is to.
 /// - The pages of all runs, in `table` or in `removed`, are counted in `charge`.
 /// - There is a `domain` if `translation` is [`Translation::Platform`]; it has no mappings but those
-///   in `table`.
-/// - For [`Translation::SetMap`] there is room in `removed` for all that is in `table`.
+///   in `table`, and `source` is [`Source::Pinned`].
+/// - For [`Translation::SetMap`] there is room in `removed` for all runs that are in `table`.
 pub struct AddressSpace {
     dev: ARef<Device>,
     asid: Asid,
     translation: Translation,
+    source: Source,
     domain: Option<IommuDomain>,
     table: IotlbTable,
     charge: Option<Charge>,
     batch: bool,
-    removed: KVVec<Backing>,
+    removed: Removed,
 }
 
 impl AddressSpace {
@@ -77,8 +83,8 @@ impl AddressSpace {
     ///
     /// # Errors
     ///
-    /// - `EINVAL` where the device does not have the address space, or does not say who does DMA
-    ///   for it,
+    /// - `EINVAL` where the device does not have the address space, does not say who does DMA for
+    ///   it, or is for addresses of a process, of which the platform knows nothing,
     /// - `ENOMEM`.
     #[inline]
     pub fn new(dev: &Device<Bound>, asid: Asid) -> Result<Self> {
@@ -87,7 +93,9 @@ impl AddressSpace {
         }
 
         let translation = dev.translation();
+        let source = dev.source();
         let domain = match translation {
+            Translation::Platform if source != Source::Pinned => return Err(EINVAL),
             Translation::Platform => Some(IommuDomain::attach(dev.dma_device().ok_or(EINVAL)?)?),
             Translation::SetMap | Translation::DmaMap => None,
         };
@@ -97,11 +105,12 @@ impl AddressSpace {
             dev: dev.into(),
             asid,
             translation,
+            source,
             domain,
             table: IotlbTable::new()?,
             charge: None,
             batch: false,
-            removed: KVVec::new(),
+            removed: Removed::new(),
         })
     }
 
@@ -113,8 +122,8 @@ impl AddressSpace {
             .unwrap_or(IovaRange::FULL)
     }
 
-    /// Returns the number of mappings: one for each call of [`map_pinned`](Self::map_pinned) and
-    /// [`map_file`](Self::map_file).
+    /// Returns the number of mappings: one for each call of [`map_pinned`](Self::map_pinned),
+    /// [`map_process`](Self::map_process) and [`map_file`](Self::map_file).
     #[inline]
     pub fn len(&self) -> usize {
         self.table.len()
@@ -141,7 +150,7 @@ impl AddressSpace {
     /// # Errors
     ///
     /// - `EINVAL` where `iova` is not that of a page, `dev` is another device, `charge` is not for
-    ///   the process whose memory was mapped before, or the device wants addresses of a process,
+    ///   the process whose memory was mapped before, or the device is not for [`Source::Pinned`],
     /// - `EEXIST` where an address is mapped already,
     /// - `ENOMEM`, and what the device returns.
     ///
@@ -154,7 +163,7 @@ impl AddressSpace {
         run: PinnedRun,
         charge: &mut Charge,
     ) -> Result {
-        if dev.use_va() || iova % bindings::PAGE_SIZE as u64 != 0 {
+        if self.source != Source::Pinned || iova % bindings::PAGE_SIZE as u64 != 0 {
             return Err(EINVAL);
         }
 
@@ -166,16 +175,46 @@ impl AddressSpace {
             addr: run.addr(),
             perm: run.perm(),
         };
+        let backing = Backing::Pinned(run);
 
-        self.map(dev, map, Backing::Pinned(run), Some(charge))
+        self.check(dev)?;
+        if self.translation == Translation::SetMap {
+            self.make_room(dev)?;
+        }
+        self.charge
+            .get_or_insert_with(|| charge.empty())
+            .take(charge, backing.pages())?;
+        if let Err(e) = self.table.add_with(map, null_mut()) {
+            self.discard(backing);
+            return Err(e);
+        }
+        // INVARIANT: The table owns it now.
+        backing.leak();
+        self.announce(dev, map, null_mut())
     }
 
-    /// Maps memory of a process by its address there, `uaddr`.
+    /// Maps addresses of the process that the device is bound to, from `uaddr` on.
     ///
     /// # Errors
     ///
-    /// As for [`map_pinned`](Self::map_pinned), but that `EINVAL` is for a device that does not want
-    /// addresses of a process ([`Device::use_va`]), and for an empty range.
+    /// As for [`map_pinned`](Self::map_pinned), but that `EINVAL` is for a device that is not for
+    /// [`Source::Process`], and for an empty range.
+    #[inline]
+    pub fn map_process(
+        &mut self,
+        dev: &Device<Bound>,
+        iova: IovaRange,
+        uaddr: u64,
+        perm: Permission,
+    ) -> Result {
+        self.map_addresses(dev, iova, uaddr, perm, Backing::Process, Source::Process)
+    }
+
+    /// Maps addresses of a process, from `uaddr` on, where `file` is mapped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`map_process`](Self::map_process), with [`Source::Files`].
     #[inline]
     pub fn map_file(
         &mut self,
@@ -185,75 +224,43 @@ impl AddressSpace {
         perm: Permission,
         file: MapFile,
     ) -> Result {
-        if !dev.use_va() {
-            return Err(EINVAL);
-        }
-        let map = MapRange {
-            iova,
-            addr: uaddr,
-            perm,
-        };
-        self.map(dev, map, Backing::File(file), None)
+        self.map_addresses(dev, iova, uaddr, perm, Backing::File(file), Source::Files)
     }
 
-    /// Adds a mapping to the table, and tells the device.
     #[inline]
-    fn map(
+    fn map_addresses(
         &mut self,
         dev: &Device<Bound>,
-        map: MapRange,
+        iova: IovaRange,
+        addr: u64,
+        perm: Permission,
         backing: Backing,
-        charge: Option<&mut Charge>,
+        source: Source,
     ) -> Result {
+        if self.source != source {
+            return Err(EINVAL);
+        }
+
+        let map = MapRange { iova, addr, perm };
         let file = backing.as_raw();
 
         self.check(dev)?;
-        if self.translation == Translation::SetMap {
-            self.make_room()?;
-        }
-        if let Some(charge) = charge {
-            self.charge
-                .get_or_insert_with(|| charge.empty())
-                .take(charge, backing.pages())?;
-        }
-        if let Err(e) = self.table.add_with(map, file.cast()) {
-            self.discard(backing);
-            return Err(e);
-        }
+        self.table.add_with(map, file.cast())?;
         // INVARIANT: The table owns it now.
         backing.leak();
-
-        self.announce(dev, map, file).inspect_err(|_| {
-            if self.translation == Translation::SetMap {
-                self.retire(map.iova);
-                // Some parents have lost what they had. Otherwise this changes nothing.
-                let _ = self.set_map(dev);
-            } else if let Some(backing) = self.take(map.iova) {
-                self.discard(backing);
-            }
-        })
+        self.announce(dev, map, file)
     }
 
     /// Makes room in `removed` for one mapping more.
     #[inline]
-    fn make_room(&mut self) -> Result {
-        let room = self.table.len() + 1;
-        let capacity = self.removed.capacity();
-
-        if capacity - self.removed.len() >= room {
-            return Ok(());
+    fn make_room(&mut self, dev: &Device<Bound>) -> Result {
+        if self.removed.is_full() {
+            self.set_map(dev)?;
         }
-        if self.removed.is_empty() {
-            // Nothing is copied, which it would be if the old one grew.
-            let new = KVVec::with_capacity(room.max(2 * capacity), GFP_KERNEL_ACCOUNT)?;
-
-            self.removed = new;
-            return Ok(());
-        }
-        Ok(self.removed.reserve(room, GFP_KERNEL_ACCOUNT)?)
+        self.removed.make_room(self.table.len() + 1)
     }
 
-    /// Tells the device of a mapping that is in the table.
+    /// Tells the device of a mapping that is in the table. If it refuses, takes it back.
     #[inline]
     fn announce(
         &mut self,
@@ -261,94 +268,39 @@ impl AddressSpace {
         map: MapRange,
         file: *mut bindings::vdpa_map_file,
     ) -> Result {
+        if self.translation == Translation::SetMap && self.batch {
+            return Ok(());
+        }
+        self.tell(dev, map, file).inspect_err(|_| {
+            if self.translation == Translation::SetMap {
+                // It is told again: some parents have lost what they had.
+                let _ = self.unmap(dev, map.iova);
+            } else if let Some(backing) = self.take(map.iova) {
+                self.discard(backing);
+            }
+        })
+    }
+
+    #[inline]
+    fn tell(
+        &mut self,
+        dev: &Device<Bound>,
+        map: MapRange,
+        file: *mut bindings::vdpa_map_file,
+    ) -> Result {
         match self.translation {
-            Translation::SetMap if self.batch => Ok(()),
             Translation::SetMap => self.set_map(dev),
-            // SAFETY: What is behind the mapping stays for as long as it is in the table.
+            // SAFETY: Memory that was pinned stays for as long as the mapping is in the table, and so does
+            // `file`.
             Translation::DmaMap => unsafe { dev.dma_map(self.asid, map, file) },
             Translation::Platform => {
                 let domain = self.domain.as_ref().ok_or(ENODEV)?;
                 let size = size(map.iova);
 
-                // SAFETY: As above.
+                // SAFETY: As above, and by the type invariant it was pinned.
                 unsafe { domain.map(map.iova.first, map.addr, size, map.perm) }
             }
         }
-    }
-
-    /// Removes all mappings that have an address in `range`, each as a whole.
-    ///
-    /// For [`Translation::SetMap`] the device is told even if there are none, which takes away what
-    /// it may have mapped by itself.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` where `dev` is another device, and what the device returns. Then its memory stays
-    /// pinned, and, but for [`Translation::SetMap`], the mapping stays too.
-    #[inline]
-    pub fn unmap(&mut self, dev: &Device<Bound>, range: IovaRange) -> Result {
-        self.check(dev)?;
-        match self.translation {
-            Translation::SetMap => {
-                self.retire(range);
-                if self.batch {
-                    return Ok(());
-                }
-                self.set_map(dev)
-            }
-            Translation::DmaMap => self.unmap_each(range, |this, range| {
-                let map = this.table.first(range)?.0.iova;
-
-                Some((map, dev.dma_unmap(this.asid, map)))
-            }),
-            Translation::Platform => self.unmap_each(range, Self::unmap_domain),
-        }
-    }
-
-    /// Unmaps what `unmap` finds in `range`, until it finds nothing. It returns the addresses, and
-    /// whether the device has forgotten them.
-    #[inline]
-    fn unmap_each(
-        &mut self,
-        mut range: IovaRange,
-        mut unmap: impl FnMut(&mut Self, IovaRange) -> Option<(IovaRange, Result)>,
-    ) -> Result {
-        let mut ret = Ok(());
-
-        while let Some((done, result)) = unmap(self, range) {
-            match result {
-                Ok(()) => {
-                    while let Some(backing) = self.take(done) {
-                        self.discard(backing);
-                        cond_resched();
-                    }
-                }
-                Err(e) => ret = ret.and(Err(e)),
-            }
-            if done.last >= range.last {
-                break;
-            }
-            range.first = done.last + 1;
-        }
-        ret
-    }
-
-    /// Unmaps the first mappings in `range` that follow each other without a gap.
-    #[inline]
-    fn unmap_domain(&mut self, range: IovaRange) -> Option<(IovaRange, Result)> {
-        let domain = self.domain.as_ref()?;
-        let mut maps = self.table.overlapping(range).map(|map| map.iova);
-        let mut span = maps.next()?;
-
-        for next in maps {
-            let fits = next.last - span.first < UNMAP_CHUNK;
-
-            if !fits || span.last.checked_add(1) != Some(next.first) {
-                break;
-            }
-            span.last = next.last;
-        }
-        Some((span, domain.unmap(span.first, size(span))))
     }
 
     /// Has changes collected from now on, so that a device which is told of all mappings at once is
@@ -398,33 +350,6 @@ impl AddressSpace {
         Ok(true)
     }
 
-    /// Removes all mappings, and has the device go back to those it had at first, if any. Ends a
-    /// batch.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`unmap`](Self::unmap).
-    #[inline]
-    pub fn clear(&mut self, dev: &Device<Bound>) -> Result {
-        self.batch = false;
-        if !dev.can_reset_map() {
-            return self.unmap(dev, IovaRange::FULL);
-        }
-        self.check(dev)?;
-        match self.translation {
-            Translation::SetMap => {
-                self.retire(IovaRange::FULL);
-                dev.reset_map(self.asid)?;
-                self.discard_removed();
-                Ok(())
-            }
-            Translation::DmaMap | Translation::Platform => {
-                self.unmap(dev, IovaRange::FULL)?;
-                dev.reset_map(self.asid)
-            }
-        }
-    }
-
     /// Whether `dev` is the device whose address space this is.
     #[inline]
     fn check(&self, dev: &Device<Bound>) -> Result {
@@ -437,10 +362,11 @@ impl AddressSpace {
     /// Tells the device of all mappings. What had been removed is dropped.
     #[inline]
     fn set_map(&mut self, dev: &Device<Bound>) -> Result {
-        // SAFETY: What is behind a mapping stays for as long as it is in the table, and from then on
-        // until it was dropped from `removed`, which happens when the device has a new table.
+        // SAFETY: Memory that was pinned stays for as long as its mapping is in the table, and from then
+        // on until it was dropped from `removed`, which happens when the device has a new table. Files
+        // stay during the call.
         unsafe { dev.set_map(self.asid, &self.table) }?;
-        self.discard_removed();
+        self.release_all(self.table.len());
         Ok(())
     }
 
@@ -451,28 +377,7 @@ impl AddressSpace {
         let (map, opaque) = self.table.take(range)?;
 
         // SAFETY: By the type invariant; the mapping is not in the table any more.
-        Some(unsafe { Backing::from_leaked(map, opaque) })
-    }
-
-    /// Moves all mappings that have an address in `range` to `removed`, until the device has a new
-    /// table.
-    #[inline]
-    fn retire(&mut self, range: IovaRange) {
-        let Self { table, removed, .. } = self;
-
-        table.drain(range, |map, opaque| {
-            // SAFETY: By the type invariant; the mapping is not in the table any more.
-            let backing = unsafe { Backing::from_leaked(map, opaque) };
-
-            if let Err(e) = removed.push_within_capacity(backing) {
-                // By the type invariant there is room. If there were none, this would be better than
-                // to take the memory away from under the device.
-                core::mem::forget(e);
-            }
-            if removed.len() % CHUNK == 0 {
-                cond_resched();
-            }
-        });
+        Some(unsafe { Backing::from_leaked(map, opaque, self.source) })
     }
 
     /// Drops what the device does not know of any more.
@@ -486,18 +391,11 @@ impl AddressSpace {
         }
     }
 
-    /// Drops all that was kept for the device.
+    /// Drops all that was kept for the device, which knows of as many mappings as `told` says.
     #[inline]
-    fn discard_removed(&mut self) {
-        let mut pages = 0;
+    fn release_all(&mut self, told: usize) {
+        let pages = self.removed.release(told);
 
-        for (number, backing) in self.removed.drain_all().enumerate() {
-            pages += backing.pages();
-            drop(backing);
-            if number % CHUNK == 0 {
-                cond_resched();
-            }
-        }
         if let Some(charge) = &mut self.charge {
             charge.release(pages);
         }
@@ -506,12 +404,14 @@ impl AddressSpace {
 
 impl Drop for AddressSpace {
     /// Drops what is behind the mappings. Where the device still has some, because it was not
-    /// [cleared](AddressSpace::clear) or has refused, that memory is lost.
+    /// [cleared](AddressSpace::clear) or has refused, memory that was pinned for it is lost.
     #[inline]
     fn drop(&mut self) {
-        if let Some(domain) = self.domain.take() {
-            // From here on the device does not reach what is mapped.
-            drop(domain);
+        // From here on a device behind an IOMMU does not reach what is mapped. Others may, if they were
+        // not told, but not if that is addresses: these are nobody's to take away.
+        let detached = self.domain.take().map(drop).is_some();
+
+        if detached || self.source != Source::Pinned {
             while let Some(backing) = self.take(IovaRange::FULL) {
                 self.discard(backing);
                 cond_resched();
@@ -523,7 +423,6 @@ impl Drop for AddressSpace {
                 "address space {} was not cleared, its memory stays pinned\n",
                 self.asid.0
             );
-            core::mem::forget(core::mem::replace(&mut self.removed, KVVec::new()));
             core::mem::forget(self.charge.take());
         }
     }

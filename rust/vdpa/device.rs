@@ -14,7 +14,10 @@ pub use self::{
         Callbacks,
         Target, //
     },
-    mapping::Translation,
+    mapping::{
+        Source,
+        Translation, //
+    },
     vq::Vq, //
 };
 

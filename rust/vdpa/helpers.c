@@ -44,7 +44,7 @@ bool rust_vdpa_fatal_signal_pending(void);
 unsigned long rust_vdpa_rlimit(unsigned int limit);
 phys_addr_t rust_vdpa_page_to_phys(struct page *page);
 size_t rust_vdpa_contiguous_pages(struct page *const *pages, size_t len);
-struct page *rust_vdpa_phys_to_page(phys_addr_t addr);
+void rust_vdpa_unpin(phys_addr_t addr, unsigned long pages, bool dirty);
 void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma);
 
 int rust_vdpa_device_match_driver_override(struct device *dev,
@@ -190,9 +190,9 @@ size_t rust_vdpa_contiguous_pages(struct page *const *pages, size_t len)
 	return n;
 }
 
-struct page *rust_vdpa_phys_to_page(phys_addr_t addr)
+void rust_vdpa_unpin(phys_addr_t addr, unsigned long pages, bool dirty)
 {
-	return pfn_to_page(PHYS_PFN(addr));
+	unpin_user_page_range_dirty_lock(pfn_to_page(PHYS_PFN(addr)), pages, dirty);
 }
 
 void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma)

@@ -2,11 +2,11 @@
 
 //! Memory of a process for devices that use its virtual addresses.
 
-use crate::bindings;
-use core::ptr::{
-    null_mut,
-    NonNull, //
+use crate::{
+    bindings,
+    Source, //
 };
+use core::ptr::NonNull;
 use kernel::{
     current,
     mm::virt::{
@@ -17,13 +17,13 @@ use kernel::{
 };
 
 /// What a parent is told of the memory behind virtual addresses of a process: which file it is, and
-/// where in the file it begins. Or no file, for memory that only the process itself has.
+/// where in the file it begins.
 ///
 /// C: `struct vdpa_map_file`
 ///
 /// # Invariants
 ///
-/// The file is NULL or a reference, which this owns.
+/// The file is a reference, which this owns.
 pub struct MapFile(KBox<bindings::vdpa_map_file>);
 
 // SAFETY: References to files can be dropped by any thread.
@@ -31,21 +31,15 @@ unsafe impl Send for MapFile {}
 
 impl MapFile {
     #[inline]
-    fn new(file: Option<(NonNull<bindings::file>, u64)>) -> Result<Self> {
-        let empty = bindings::vdpa_map_file {
-            file: null_mut(),
-            offset: 0,
-        };
-        // INVARIANT: NULL.
-        let mut this = Self(KBox::new(empty, GFP_KERNEL_ACCOUNT)?);
+    fn new(file: NonNull<bindings::file>, offset: u64) -> Result<Self> {
+        let this = KBox::new_uninit(GFP_KERNEL_ACCOUNT)?;
 
-        if let Some((file, offset)) = file {
-            // INVARIANT: The reference is taken just here.
+        // INVARIANT: The reference is taken just here.
+        Ok(Self(this.write(bindings::vdpa_map_file {
             // SAFETY: The caller has the file.
-            this.0.file = unsafe { bindings::get_file(file.as_ptr()) };
-            this.0.offset = offset;
-        }
-        Ok(this)
+            file: unsafe { bindings::get_file(file.as_ptr()) },
+            offset,
+        })))
     }
 
     /// Returns the C object.
@@ -76,10 +70,8 @@ impl MapFile {
 impl Drop for MapFile {
     #[inline]
     fn drop(&mut self) {
-        if !self.0.file.is_null() {
-            // SAFETY: By the type invariant.
-            unsafe { bindings::fput(self.0.file) };
-        }
+        // SAFETY: By the type invariant.
+        unsafe { bindings::fput(self.0.file) };
     }
 }
 
@@ -87,30 +79,29 @@ impl Drop for MapFile {
 pub struct Segment {
     /// For how many bytes it holds.
     pub size: u64,
-    /// What the parent is told. [`None`] where a device can do nothing with the memory.
+    /// What the parent is told. [`None`] where it need not be told of files, and where the memory is
+    /// of no use to it.
     pub file: Option<MapFile>,
 }
 
 /// Finds what is at the address `uaddr` of the current process. No more than `size` bytes are of
 /// interest.
 ///
-/// A device that reaches the memory as if it were the process itself (see
-/// [`Device::bind_mm`](crate::Device::bind_mm)) can use all memory: `private` is true for it. Others
-/// have nothing but the files, so that memory which is not shared is no good for them.
-///
-/// Mappings of devices are never good.
+/// A device that accesses the memory in the place of the process ([`Source::Process`]) can use all of
+/// it, but for that of devices. Others have nothing but the files ([`Source::Files`]), so that memory
+/// which is not shared is of no use to them, and neither is that of devices.
 ///
 /// # Errors
 ///
-/// - `EFAULT` where there is no memory,
-/// - `EINVAL` where `size` is 0,
+/// - `EFAULT` where there is no memory, or, for [`Source::Process`], that of a device,
+/// - `EINVAL` where `size` is 0, and for [`Source::Pinned`],
 /// - `ENOMEM`.
 ///
 /// # Context
 ///
 /// Takes `mmap_lock`.
 #[inline]
-pub fn segment(uaddr: u64, size: u64, private: bool) -> Result<Segment> {
+pub fn segment(uaddr: u64, size: u64, source: Source) -> Result<Segment> {
     if size == 0 {
         return Err(EINVAL);
     }
@@ -121,15 +112,16 @@ pub fn segment(uaddr: u64, size: u64, private: bool) -> Result<Segment> {
     let guard = mm.mmap_read_lock();
     let vma = guard.vma_lookup(uaddr).ok_or(EFAULT)?;
     let size = size.min(vma.end().checked_sub(uaddr).ok_or(EFAULT)? as u64);
-    let has = |flag| vma.flags() & flag != 0;
+    let of_device = vma.flags() & (flags::IO | flags::PFNMAP) != 0;
 
-    let file = if has(flags::IO) || has(flags::PFNMAP) {
-        None
-    } else {
-        match shared_file(vma, uaddr) {
-            None if !private => None,
-            file => Some(MapFile::new(file)?),
-        }
+    let file = match (source, of_device) {
+        (Source::Pinned, _) => return Err(EINVAL),
+        (Source::Process, true) => return Err(EFAULT),
+        (Source::Process, false) | (Source::Files, true) => None,
+        (Source::Files, false) => match shared_file(vma, uaddr) {
+            Some((file, offset)) => Some(MapFile::new(file, offset)?),
+            None => None,
+        },
     };
     Ok(Segment { size, file })
 }

@@ -151,7 +151,8 @@ impl Drop for Charge {
 /// From `addr` on, as many pages as `pages` says are pinned, for writing if `perm` says so.
 pub struct PinnedRun {
     addr: u64,
-    pages: u64,
+    // There can be one of these for each page of a process, so that their size counts.
+    pages: u32,
     perm: Permission,
 }
 
@@ -165,13 +166,13 @@ impl PinnedRun {
     /// Returns the size in bytes: whole pages, and at least one. At most 1 GiB.
     #[inline]
     pub fn size(&self) -> u64 {
-        self.pages * PAGE_SIZE
+        self.pages() * PAGE_SIZE
     }
 
     /// Returns the number of pages.
     #[inline]
     pub(crate) fn pages(&self) -> u64 {
-        self.pages
+        self.pages.into()
     }
 
     /// Returns what the device may do with the memory.
@@ -194,10 +195,10 @@ impl PinnedRun {
     /// taken over since.
     #[inline]
     pub(crate) unsafe fn from_leaked(addr: u64, size: u64, perm: Permission) -> Self {
-        // INVARIANT: By the safety requirements of this function.
+        // INVARIANT: By the safety requirements of this function. The number came from an `u32`.
         Self {
             addr,
-            pages: size / PAGE_SIZE,
+            pages: (size / PAGE_SIZE) as u32,
             perm,
         }
     }
@@ -206,21 +207,19 @@ impl PinnedRun {
 impl Drop for PinnedRun {
     #[inline]
     fn drop(&mut self) {
-        let mut done = 0;
+        let mut addr = self.addr;
+        let mut pages = self.pages();
 
         loop {
-            let pages = (self.pages - done).min(UNPIN_CHUNK);
+            let chunk = pages.min(UNPIN_CHUNK);
 
             // SAFETY: By the type invariant. The number fits, as it is limited.
-            unsafe {
-                let page = bindings::rust_vdpa_phys_to_page(self.addr + done * PAGE_SIZE);
-
-                bindings::unpin_user_page_range_dirty_lock(page, pages as c_ulong, self.perm.write);
-            }
-            done += pages;
-            if done >= self.pages {
+            unsafe { bindings::rust_vdpa_unpin(addr, chunk as c_ulong, self.perm.write) };
+            pages -= chunk;
+            if pages == 0 {
                 break;
             }
+            addr += chunk * PAGE_SIZE;
             cond_resched();
         }
     }
@@ -370,10 +369,11 @@ impl Pinner {
 
     #[inline]
     fn take_run(&mut self) -> Option<PinnedRun> {
-        // INVARIANT: By that of this type, the pages are pinned.
+        // INVARIANT: By that of this type, the pages are pinned. A run is never longer than `RUN_MAX`,
+        // so that the number fits.
         self.run.take().map(|run| PinnedRun {
             addr: run.addr,
-            pages: run.pages,
+            pages: run.pages as u32,
             perm: self.perm,
         })
     }

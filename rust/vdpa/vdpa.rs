@@ -96,6 +96,7 @@ pub use self::{
     device::{
         Callbacks,
         Device,
+        Source,
         Target,
         Translation,
         Vq, //

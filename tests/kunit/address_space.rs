@@ -289,4 +289,57 @@ mod tests {
         check_eq!(pinned()?, 0);
         Ok(())
     }
+
+    #[test]
+    fn what_comes_and_goes_in_a_batch_is_not_kept_for_ever() -> Result {
+        let user = UserMemory::new(1)?;
+        let bed = set_map()?;
+
+        bed.with(|dev| {
+            let mut space = AddressSpace::new(dev, Asid(0))?;
+
+            space.begin_batch();
+            for _ in 0..1500 {
+                map(&mut space, dev, 0x1000, user.addr())?;
+                space.unmap(dev, range(0x1000, 0x1000))?;
+            }
+            check!(pinned()? < 1100);
+            // It is told in between, that it has nothing.
+            check!(bed.parent().asked(&[Call(Op::SetMap, [0, 0, 0, 0])]));
+            check!(space.in_batch());
+            space.end_batch(dev)?;
+            check_eq!(pinned()?, 0);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn all_that_a_device_has_can_be_exchanged_in_a_batch() -> Result {
+        let user = UserMemory::new(1)?;
+        let bed = set_map()?;
+        let maps = 1000;
+
+        bed.with(|dev| {
+            let mut space = AddressSpace::new(dev, Asid(0))?;
+
+            space.begin_batch();
+            for number in 0..maps {
+                map(&mut space, dev, number * PAGE, user.addr())?;
+            }
+            space.end_batch(dev)?;
+            check!(bed.parent().asked(&[Call(Op::SetMap, [0, maps, 0, 0])]));
+            space.begin_batch();
+            space.unmap(dev, IovaRange::FULL)?;
+            for _ in 0..100 {
+                map(&mut space, dev, PAGE, user.addr())?;
+                space.unmap(dev, IovaRange::FULL)?;
+            }
+            // It must not see that there is nothing meanwhile.
+            check!(bed.parent().asked(&[]));
+            check_eq!(pinned()?, maps as i64 + 100);
+            space.end_batch(dev)?;
+            check_eq!(pinned()?, 0);
+            Ok(())
+        })
+    }
 }

@@ -3,6 +3,7 @@
 //! `vhost_vdpa`: IOTLB messages, byte by byte.
 
 use crate::message::{
+    Change,
     Message,
     Request, //
 };
@@ -122,7 +123,7 @@ mod tests {
         };
 
         match fields.read()?.request? {
-            Request::Invalidate(range) => Ok(range),
+            Request::Change(Change::Invalidate(range)) => Ok(range),
             _ => Err(EPROTO),
         }
     }
@@ -242,9 +243,13 @@ mod tests {
             let request = Fields { kind, ..UPDATE }.read()?.request;
             let good = match kind {
                 VHOST_IOTLB_UPDATE => matches!(request, Ok(Request::Update(_))),
-                VHOST_IOTLB_INVALIDATE => matches!(request, Ok(Request::Invalidate(_))),
-                VHOST_IOTLB_BATCH_BEGIN => matches!(request, Ok(Request::BatchBegin)),
-                VHOST_IOTLB_BATCH_END => matches!(request, Ok(Request::BatchEnd)),
+                VHOST_IOTLB_INVALIDATE => {
+                    matches!(request, Ok(Request::Change(Change::Invalidate(_))))
+                }
+                VHOST_IOTLB_BATCH_BEGIN => {
+                    matches!(request, Ok(Request::Change(Change::BatchBegin)))
+                }
+                VHOST_IOTLB_BATCH_END => matches!(request, Ok(Request::Change(Change::BatchEnd))),
                 _ => request.err() == Some(EINVAL),
             };
 

@@ -24,6 +24,7 @@ mod user;
 mod vhost;
 
 // Suites.
+mod address_files;
 mod address_space;
 mod bus;
 mod bus_failures;
@@ -40,6 +41,7 @@ mod sim_blk;
 mod sim_net;
 mod soft_iommu;
 mod types;
+mod vhost_addresses;
 mod vhost_ioctls;
 mod vhost_memory;
 mod vhost_vrings;
@@ -100,6 +102,8 @@ mod line;
 mod mem_table;
 #[path = "../../vhost_vdpa/message.rs"]
 mod message;
+#[path = "../../vhost_vdpa/segments.rs"]
+mod segments;
 #[path = "../../vhost_vdpa/session.rs"]
 mod session;
 #[path = "../../vhost_vdpa/spaces.rs"]

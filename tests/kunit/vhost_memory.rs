@@ -43,7 +43,15 @@ fn vhost() -> Result<Vhost> {
 }
 
 impl Vhost {
-    fn message(&self, asid: u32, kind: u32, iova: u64, size: u64, uaddr: u64) -> Result<usize> {
+    /// Sends a message, with all permissions.
+    pub(crate) fn message(
+        &self,
+        asid: u32,
+        kind: u32,
+        iova: u64,
+        size: u64,
+        uaddr: u64,
+    ) -> Result<usize> {
         let fields = Fields {
             version: 2,
             asid,
@@ -58,13 +66,14 @@ impl Vhost {
     }
 
     /// Maps memory that begins so many bytes after the first of the process's.
-    fn map(&self, asid: u32, iova: u64, size: u64, offset: u64) -> Result<usize> {
+    pub(crate) fn map(&self, asid: u32, iova: u64, size: u64, offset: u64) -> Result<usize> {
         let uaddr = self.user.addr() as u64 + offset;
 
         self.message(asid, VHOST_IOTLB_UPDATE, iova, size, uaddr)
     }
 
-    fn unmap(&self, asid: u32, iova: u64, size: u64) -> Result<usize> {
+    /// Unmaps what there is in a range.
+    pub(crate) fn unmap(&self, asid: u32, iova: u64, size: u64) -> Result<usize> {
         self.message(asid, VHOST_IOTLB_INVALIDATE, iova, size, 0)
     }
 

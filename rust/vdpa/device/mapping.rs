@@ -35,7 +35,30 @@ pub enum Translation {
     Platform,
 }
 
+/// What a consumer has to give a device for the memory of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Pinned memory: the device knows physical addresses.
+    Pinned,
+    /// The process, once ([`Device::bind_mm`]). The device accesses the memory in its place, by the
+    /// process's addresses.
+    Process,
+    /// The process's addresses, and the files that are mapped there: the device has another process
+    /// map them. It takes references of its own to those that it needs for longer than it is told.
+    Files,
+}
+
 impl Device<Bound> {
+    /// Returns what the device has to be given for the memory of a process. It never changes.
+    #[inline]
+    pub fn source(&self) -> Source {
+        match (self.use_va(), self.can_bind_mm()) {
+            (false, _) => Source::Pinned,
+            (true, true) => Source::Process,
+            (true, false) => Source::Files,
+        }
+    }
+
     /// Returns who translates the device's addresses.
     ///
     /// A parent that offers both ways of its own is told of single mappings.
@@ -87,8 +110,10 @@ impl Device<Bound> {
     ///
     /// # Safety
     ///
-    /// The memory behind the mappings must stay where it is, and be the device's to read and write
-    /// as the mappings say, until they are replaced.
+    /// - Physical memory behind the mappings must stay where it is, and be the device's to read and
+    ///   write as the mappings say, until they are replaced.
+    /// - Pointers that belong to mappings must be NULL or, for a device with [`Source::Files`], to a
+    ///   valid `struct vdpa_map_file`, during the call.
     #[inline]
     pub unsafe fn set_map(&self, asid: Asid, map: &Iotlb) -> Result {
         let asid = self.asid(asid)?;
@@ -108,10 +133,10 @@ impl Device<Bound> {
     ///
     /// # Safety
     ///
-    /// - The memory behind the mapping must stay where it is, and be the device's to read and
+    /// - Physical memory behind the mapping must stay where it is, and be the device's to read and
     ///   write as the mapping says, until it is unmapped or the address space reset.
-    /// - `file` must be NULL or, for a device with [`use_va`](Self::use_va), a valid `struct
-    ///   vdpa_map_file`, for as long.
+    /// - `file` must be NULL or, for a device with [`Source::Files`], a valid `struct vdpa_map_file`
+    ///   during the call.
     #[inline]
     pub unsafe fn dma_map(
         &self,

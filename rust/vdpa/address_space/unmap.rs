@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Taking mappings away.
+
+use super::{
+    size,
+    AddressSpace,
+    Backing, //
+};
+use crate::{
+    pin::cond_resched,
+    Device,
+    IovaRange,
+    Translation, //
+};
+use kernel::{
+    device::Bound,
+    prelude::*, //
+};
+
+/// As much is unmapped from a platform's IOMMU at once.
+const UNMAP_CHUNK: u64 = 1 << 30;
+
+/// After so many mappings others have their turn.
+const CHUNK: usize = 64;
+
+impl AddressSpace {
+    /// Removes all mappings that have an address in `range`, each as a whole.
+    ///
+    /// For [`Translation::SetMap`] the device is told even if there are none, which takes away what
+    /// it may have mapped by itself.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where `dev` is another device, and what the device returns. Then memory that was
+    /// pinned stays so, and, but for [`Translation::SetMap`], the mapping stays too.
+    #[inline]
+    pub fn unmap(&mut self, dev: &Device<Bound>, range: IovaRange) -> Result {
+        self.check(dev)?;
+        match self.translation {
+            Translation::SetMap => {
+                self.retire(range);
+                if self.batch {
+                    return Ok(());
+                }
+                self.set_map(dev)
+            }
+            Translation::DmaMap => self.unmap_each(range, |this, range| {
+                let map = this.table.first(range)?.0.iova;
+
+                Some((map, dev.dma_unmap(this.asid, map)))
+            }),
+            Translation::Platform => self.unmap_each(range, Self::unmap_domain),
+        }
+    }
+
+    /// Unmaps what `unmap` finds in `range`, until it finds nothing. It returns the addresses, and
+    /// whether the device has forgotten them.
+    #[inline]
+    fn unmap_each(
+        &mut self,
+        mut range: IovaRange,
+        mut unmap: impl FnMut(&mut Self, IovaRange) -> Option<(IovaRange, Result)>,
+    ) -> Result {
+        let mut ret = Ok(());
+
+        while let Some((done, result)) = unmap(self, range) {
+            match result {
+                Ok(()) => {
+                    while let Some(backing) = self.take(done) {
+                        self.discard(backing);
+                        cond_resched();
+                    }
+                }
+                Err(e) => ret = ret.and(Err(e)),
+            }
+            if done.last >= range.last {
+                break;
+            }
+            range.first = done.last + 1;
+        }
+        ret
+    }
+
+    /// Unmaps the first mappings in `range` that follow each other without a gap.
+    #[inline]
+    fn unmap_domain(&mut self, range: IovaRange) -> Option<(IovaRange, Result)> {
+        let domain = self.domain.as_ref()?;
+        let mut maps = self.table.overlapping(range).map(|map| map.iova);
+        let mut span = maps.next()?;
+
+        for next in maps {
+            let fits = next.last - span.first < UNMAP_CHUNK;
+
+            if !fits || span.last.checked_add(1) != Some(next.first) {
+                break;
+            }
+            span.last = next.last;
+        }
+        Some((span, domain.unmap(span.first, size(span))))
+    }
+
+    /// Removes all mappings, and has the device go back to those it had at first, if any. Ends a
+    /// batch.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`unmap`](Self::unmap).
+    #[inline]
+    pub fn clear(&mut self, dev: &Device<Bound>) -> Result {
+        self.batch = false;
+        if !dev.can_reset_map() {
+            return self.unmap(dev, IovaRange::FULL);
+        }
+        self.check(dev)?;
+        match self.translation {
+            Translation::SetMap => {
+                self.retire(IovaRange::FULL);
+                dev.reset_map(self.asid)?;
+                self.release_all(0);
+                Ok(())
+            }
+            Translation::DmaMap | Translation::Platform => {
+                self.unmap(dev, IovaRange::FULL)?;
+                dev.reset_map(self.asid)
+            }
+        }
+    }
+
+    /// Takes all mappings that have an address in `range` out of the table. Memory that the device may
+    /// use goes to `removed`, until there is a new table.
+    #[inline]
+    fn retire(&mut self, range: IovaRange) {
+        let source = self.source;
+        let mut number = 0;
+
+        self.table.drain(range, |map, opaque| {
+            // SAFETY: By the type invariant; the mapping is not in the table any more.
+            match unsafe { Backing::from_leaked(map, opaque, source) } {
+                // By the type invariant there is room.
+                Backing::Pinned(run) => self.removed.push(run),
+                backing => drop(backing),
+            }
+            number += 1;
+            if number % CHUNK == 0 {
+                cond_resched();
+            }
+        });
+    }
+}

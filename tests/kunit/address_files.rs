@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Address spaces of devices that use addresses of a process: what is kept for them.
+
+use crate::{
+    bed::Bed,
+    calls::{
+        Call,
+        Op, //
+    },
+    full::{
+        full_info,
+        Full, //
+    },
+    user::{
+        pinned,
+        UserMemory, //
+    },
+};
+use kernel::{
+    current,
+    device::Bound,
+    prelude::*, //
+};
+use vdpa::{
+    segment,
+    AddressSpace,
+    Asid,
+    Device,
+    DeviceInfo,
+    IovaRange,
+    Permission,
+    Pinner,
+    Source,
+    UnregisteredDevice, //
+};
+
+const PAGE: u64 = vdpa::bindings::PAGE_SIZE as u64;
+
+/// What devices are made with that use addresses.
+pub(crate) fn info() -> DeviceInfo<'static> {
+    DeviceInfo {
+        use_va: true,
+        ..full_info()
+    }
+}
+
+/// Makes one of these devices. There is one at a time.
+type Make = fn() -> Result<Bed<Full>>;
+
+fn dma_map() -> Result<Bed<Full>> {
+    Bed::new(UnregisteredDevice::with_dma_map(&info(), Full::new())?)
+}
+
+fn set_map() -> Result<Bed<Full>> {
+    Bed::new(UnregisteredDevice::with_set_map(&info(), Full::new())?)
+}
+
+fn in_software() -> Result<Bed<Full>> {
+    Bed::new(UnregisteredDevice::in_software(&info(), true, Full::new())?)
+}
+
+fn pinned_in_software() -> Result<Bed<Full>> {
+    Bed::new(UnregisteredDevice::in_software(
+        &full_info(),
+        true,
+        Full::new(),
+    )?)
+}
+
+fn page(iova: u64) -> IovaRange {
+    IovaRange {
+        first: iova,
+        last: iova + (PAGE - 1),
+    }
+}
+
+/// Maps the first page, which is that of a file.
+fn map(space: &mut AddressSpace, dev: &Device<Bound>, iova: u64, user: &UserMemory) -> Result {
+    let addr = user.addr() as u64;
+    let file = segment(addr, PAGE, Source::Files)?.file.ok_or(EINVAL)?;
+
+    space.map_file(dev, page(iova), addr, Permission::RW, file)
+}
+
+#[kunit_tests(vdpa_address_files)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_go_with_their_mappings() -> Result {
+        let user = UserMemory::shared(1)?;
+        let before = user.file_references()?;
+
+        for make in [dma_map as Make, set_map] {
+            make()?.with(|dev| {
+                let mut space = AddressSpace::new(dev, Asid(0))?;
+
+                for number in 1..=3 {
+                    map(&mut space, dev, number * PAGE, &user)?;
+                }
+                check_eq!(user.file_references()?, before + 3);
+                // What is mapped already is not mapped again.
+                check_eq!(map(&mut space, dev, PAGE, &user), Err(EEXIST));
+                check_eq!(user.file_references()?, before + 3);
+                space.unmap(dev, page(2 * PAGE))?;
+                check_eq!((space.len(), user.file_references()?), (2, before + 2));
+                space.clear(dev)?;
+                check_eq!(user.file_references()?, before);
+                check_eq!(pinned()?, 0);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn files_do_not_wait_for_a_device_that_is_told_later() -> Result {
+        let user = UserMemory::shared(1)?;
+        let before = user.file_references()?;
+        let bed = set_map()?;
+
+        bed.with(|dev| {
+            let mut space = AddressSpace::new(dev, Asid(0))?;
+
+            space.begin_batch();
+            for _ in 0..100 {
+                map(&mut space, dev, PAGE, &user)?;
+                space.unmap(dev, page(PAGE))?;
+                check_eq!(user.file_references()?, before);
+            }
+            check!(bed.parent().asked(&[]));
+            space.end_batch(dev)?;
+            check!(bed.parent().asked(&[Call(Op::SetMap, [0, 0, 0, 0])]));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn files_do_not_stay_with_a_device_that_refuses() -> Result {
+        let user = UserMemory::shared(1)?;
+        let before = user.file_references()?;
+
+        for (make, map_op, unmap_op) in [
+            (set_map as Make, Op::SetMap, Op::SetMap),
+            (set_map, Op::SetMap, Op::ResetMap),
+            (dma_map, Op::DmaMap, Op::DmaUnmap),
+        ] {
+            let bed = make()?;
+
+            bed.with(|dev| {
+                let mut space = AddressSpace::new(dev, Asid(0))?;
+                let calls = &bed.parent().calls;
+
+                calls.fail(Some(map_op));
+                check_eq!(map(&mut space, dev, PAGE, &user), Err(EIO));
+                check_eq!(user.file_references()?, before);
+                calls.fail(None);
+                map(&mut space, dev, PAGE, &user)?;
+                map(&mut space, dev, 3 * PAGE, &user)?;
+
+                calls.fail(Some(unmap_op));
+                let ret = match unmap_op {
+                    Op::ResetMap => space.clear(dev),
+                    _ => space.unmap(dev, IovaRange::FULL),
+                };
+                check_eq!(ret, Err(EIO));
+                // Nothing more can be done, and nothing is lost.
+                drop(space);
+                check_eq!(user.file_references()?, before);
+                calls.fail(None);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_device_gets_what_it_can_use() -> Result {
+        let user = UserMemory::shared(1)?;
+        let before = user.file_references()?;
+
+        for (make, source) in [
+            (set_map as Make, Source::Files),
+            (in_software, Source::Process),
+            (pinned_in_software, Source::Pinned),
+        ] {
+            make()?.with(|dev| {
+                let mut space = AddressSpace::new(dev, Asid(0))?;
+                let addr = user.addr() as u64;
+                let expected = |of| if of == source { Ok(()) } else { Err(EINVAL) };
+
+                check_eq!(dev.source(), source);
+                check_eq!(map(&mut space, dev, PAGE, &user), expected(Source::Files));
+                let ret = space.map_process(dev, page(3 * PAGE), addr, Permission::RW);
+                check_eq!(ret, expected(Source::Process));
+
+                let task = current!();
+                let mm = task.mm().ok_or(EINVAL)?;
+                let mut pinner = Pinner::new(mm, addr, 1, Permission::RW)?;
+                let run = pinner.next_run()?.ok_or(EINVAL)?;
+                let ret = space.map_pinned(dev, 5 * PAGE, run, pinner.charge());
+                check_eq!(ret, expected(Source::Pinned));
+                drop(pinner);
+
+                check_eq!(space.len(), 1);
+                let files = user.file_references()? - before;
+                check_eq!(files, (source == Source::Files).into());
+                check_eq!(pinned()?, (source == Source::Pinned).into());
+                space.clear(dev)?;
+                check_eq!((user.file_references()?, pinned()?), (before, 0));
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn addresses_are_looked_up() -> Result {
+        let user = UserMemory::shared(4)?;
+        let addr = user.addr() as u64;
+        let at = |page: u64, size, source| {
+            let segment = segment(addr + page * PAGE, size, source)?;
+
+            Ok::<_, Error>((segment.size, segment.file.is_some()))
+        };
+
+        user.make_private(2)?;
+        for (page, size, files, process) in [
+            (0, 1, Ok((1, true)), Ok((1, false))),
+            (0, 9 * PAGE, Ok((2 * PAGE, true)), Ok((2 * PAGE, false))),
+            (1, u64::MAX, Ok((PAGE, true)), Ok((PAGE, false))),
+            // Of this another process would see nothing.
+            (2, 2 * PAGE, Ok((PAGE, false)), Ok((PAGE, false))),
+            (3, 2 * PAGE, Ok((PAGE, true)), Ok((PAGE, false))),
+            (4, 1, Err(EFAULT), Err(EFAULT)),
+            (0, 0, Err(EINVAL), Err(EINVAL)),
+        ] {
+            check_eq!(at(page, size, Source::Files), files);
+            check_eq!(at(page, size, Source::Process), process);
+            check_eq!(at(page, size, Source::Pinned).is_ok(), false);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping addresses of the process.
+//!
+//! What is at these addresses is looked up first, without the lock of the session: that takes
+//! `mmap_lock`. Mapping them is then done at once.
+
+use crate::{
+    message::Update,
+    update::{
+        limit,
+        Mapping, //
+    },
+};
+use kernel::{
+    alloc::KVVec,
+    device::Bound,
+    prelude::*, //
+};
+use vdpa::{
+    segment,
+    AddressSpace,
+    Device,
+    IovaRange,
+    Segment,
+    Source, //
+};
+
+/// What the current process has at a range of addresses: one after the other, all of the range.
+pub(crate) struct Segments {
+    source: Source,
+    found: Found,
+}
+
+/// Hardly ever there is more than one, for which no memory is needed.
+enum Found {
+    One(Segment),
+    Many(KVVec<Segment>),
+}
+
+impl Segments {
+    /// Looks up what there is for an UPDATE message.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`segment`].
+    pub(crate) fn find(update: Update, source: Source) -> Result<Self> {
+        let Update { iova, addr, .. } = update;
+        let size = (iova.last - iova.first).saturating_add(1);
+        let first = segment(addr, size, source)?;
+        let found = if first.size < size {
+            Found::Many(find_all(addr, size, source, first)?)
+        } else {
+            Found::One(first)
+        };
+
+        Ok(Self { source, found })
+    }
+
+    /// Maps them, each for itself.
+    ///
+    /// Where only files can be mapped, what is not one is left out: among the memory of virtual
+    /// machines there is some of that kind, which no device needs.
+    ///
+    /// # Errors
+    ///
+    /// See [`spaces::write`](crate::spaces::write). Nothing of it is mapped then.
+    pub(crate) fn map(
+        self,
+        space: &mut AddressSpace,
+        dev: &Device<Bound>,
+        mapping: Mapping,
+    ) -> Result {
+        match self.found {
+            Found::One(segment) => map_one(space, dev, self.source, mapping.update, segment),
+            Found::Many(segments) => map_all(space, dev, self.source, mapping, segments),
+        }
+    }
+}
+
+/// Goes on after the first segment of `left` bytes at `addr`.
+#[cold]
+fn find_all(
+    mut addr: u64,
+    mut left: u64,
+    source: Source,
+    first: Segment,
+) -> Result<KVVec<Segment>> {
+    let mut all = KVVec::new();
+    let mut next = first;
+
+    loop {
+        let size = next.size;
+
+        all.push(next, GFP_KERNEL_ACCOUNT)?;
+        if size >= left {
+            return Ok(all);
+        }
+        left -= size;
+        addr = addr.checked_add(size).ok_or(EFAULT)?;
+        next = segment(addr, left, source)?;
+    }
+}
+
+/// Maps what is at addresses for which there is one segment.
+#[inline(never)]
+fn map_one(
+    space: &mut AddressSpace,
+    dev: &Device<Bound>,
+    source: Source,
+    update: Update,
+    segment: Segment,
+) -> Result {
+    let Update { iova, addr, perm } = update;
+
+    if source == Source::Files && segment.file.is_none() {
+        return if space.is_mapped(iova) {
+            Err(EEXIST)
+        } else {
+            Ok(())
+        };
+    }
+    if space.len() >= limit(source) {
+        return Err(ENOSPC);
+    }
+    match segment.file {
+        None => space.map_process(dev, iova, addr, perm),
+        Some(file) => space.map_file(dev, iova, addr, perm, file),
+    }
+}
+
+/// Maps what is at addresses for which there are several segments.
+#[cold]
+fn map_all(
+    space: &mut AddressSpace,
+    dev: &Device<Bound>,
+    source: Source,
+    mapping: Mapping,
+    mut segments: KVVec<Segment>,
+) -> Result {
+    let Update { iova, addr, perm } = mapping.update;
+    let mut done = 0;
+
+    mapping.begin(space)?;
+
+    let ret = segments.drain_all().try_for_each(|segment| {
+        let first = iova.first + done;
+        let last = first + (segment.size - 1);
+        let addr = addr + done;
+        let iova = IovaRange { first, last };
+
+        done += segment.size;
+        map_one(space, dev, source, Update { iova, addr, perm }, segment)
+    });
+
+    mapping.finish(space, dev, ret)
+}

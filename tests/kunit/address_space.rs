@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn what_comes_and_goes_in_a_batch_is_not_kept_for_ever() -> Result {
         let user = UserMemory::new(1)?;
-        let bed = set_map()?;
+        let bed = Bed::set_map()?;
 
         bed.with(|dev| {
             let mut space = AddressSpace::new(dev, Asid(0))?;
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn all_that_a_device_has_can_be_exchanged_in_a_batch() -> Result {
         let user = UserMemory::new(1)?;
-        let bed = set_map()?;
+        let bed = Bed::set_map()?;
         let maps = 1000;
 
         bed.with(|dev| {

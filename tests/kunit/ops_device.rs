@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn without_data_there_need_be_no_buffer() -> Result {
-        let bed = bed()?;
+        let bed = Bed::platform()?;
 
         for offset in [0, CONFIG_LEN as u32, u32::MAX] {
             bed.with(|dev| {

@@ -2,7 +2,8 @@
 # shellcheck shell=busybox
 #
 # title: instructions per frame of QEMU's network device, with virtio_pci, with ifcvf in C and with ours
-# modules: stock/vdpa stock/virtio_vdpa c/ifcvf ours/ifcvf ours/bar_shim stock/virtio_net
+# modules: stock/vdpa stock/virtio_vdpa c/ifcvf ours/vdpa ours/virtio_vdpa ours/ifcvf ours/bar_shim
+# modules: stock/virtio_net
 # tools: vdpa guest
 # files: tests/ifcvf.sh tests/results.sh
 # icount: yes
@@ -42,17 +43,20 @@ measure() {
 }
 
 with_ifcvf() {
+	local from=$1
+	[ "$1" = ours ] || from=stock
+	load "$from/vdpa"
+	load "$from/virtio_vdpa"
 	disguise
 	load "$1/ifcvf"
 	add_vf vf0
 	measure "$1"
 	unload ifcvf
 	undisguise
+	unload virtio_vdpa vdpa
 }
 
 load stock/virtio_net
-load stock/vdpa
-load stock/virtio_vdpa
 ip link set "$(other)" up
 for _ in 1 2 3; do
 	measure direct

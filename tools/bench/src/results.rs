@@ -10,6 +10,9 @@ use serde::Serialize;
 /// The value is a number, or says why there is none.
 const MARK: &str = "bench: ";
 
+/// Less than this part of what it takes without vDPA is no share.
+const LEAST_SHARE: f64 = 0.1;
+
 /// The values that one kind of modules had, in several runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Values {
@@ -61,6 +64,16 @@ impl Row {
         let ours = self.ours.as_ref()?.least()?;
 
         (c > 0.0).then(|| ours / c)
+    }
+
+    /// The same of what is left when what it takes without vDPA is taken away: the modules' own share.
+    /// There is none where that is so little for C that it cannot be told from what varies.
+    pub fn share(&self) -> Option<f64> {
+        let direct = self.direct.as_ref()?.least()?;
+        let c = self.c.as_ref()?.least()? - direct;
+        let ours = self.ours.as_ref()?.least()? - direct;
+
+        (c > direct * LEAST_SHARE).then(|| ours / c)
     }
 }
 
@@ -190,6 +203,18 @@ mod tests {
         assert!((values.spread - 0.1).abs() < 1e-9);
         assert_eq!(rows[1].ratio(), None);
         assert_eq!(rows[1].c, None);
+    }
+
+    #[test]
+    fn the_share_is_what_is_left() {
+        let rows = rows(
+            "bench: c | a | 30 | x\nbench: ours | a | 15 | x\nbench: direct | a | 10 | x\n\
+             bench: c | b | 10 | x\nbench: ours | b | 11 | x\nbench: direct | b | 10 | x\n\
+             bench: c | c | 10 | x\nbench: ours | c | 11 | x\n",
+        );
+
+        let shares: Vec<_> = rows.iter().map(Row::share).collect();
+        assert_eq!(shares, [Some(0.25), None, None]);
     }
 
     #[test]

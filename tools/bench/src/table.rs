@@ -18,6 +18,10 @@ fn number(value: f64) -> String {
     }
 }
 
+fn ratio(value: Option<f64>) -> String {
+    value.map_or(String::new(), |value| format!("{value:.2}"))
+}
+
 fn cell(outcome: Option<&Outcome>) -> String {
     match outcome {
         None => String::new(),
@@ -43,26 +47,28 @@ pub fn markdown(rows: &[Row]) -> String {
     let direct = rows.iter().any(|row| row.direct.is_some());
     let mut text = String::from("| what | unit | C | ours | ours / C | spread |");
 
-    text += if direct { " without vDPA |\n" } else { "\n" };
+    text += if direct {
+        " without vDPA | own share |\n"
+    } else {
+        "\n"
+    };
     text += "| --- | --- | ---: | ---: | ---: | ---: |";
-    text += if direct { " ---: |\n" } else { "\n" };
+    text += if direct { " ---: | ---: |\n" } else { "\n" };
     for row in rows {
-        let ratio = row
-            .ratio()
-            .map_or(String::new(), |ratio| format!("{ratio:.2}"));
-
         // Writing to a string does not fail.
         let _ = write!(
             text,
-            "| {} | {} | {} | {} | {ratio} | {:.1} % |",
+            "| {} | {} | {} | {} | {} | {:.1} % |",
             row.what,
             row.unit,
             cell(row.c.as_ref()),
             cell(row.ours.as_ref()),
+            ratio(row.ratio()),
             spread(row) * 100.0
         );
         if direct {
-            let _ = write!(text, " {} |", cell(row.direct.as_ref()));
+            let share = ratio(row.share());
+            let _ = write!(text, " {} | {share} |", cell(row.direct.as_ref()));
         }
         text.push('\n');
     }

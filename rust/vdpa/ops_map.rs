@@ -202,10 +202,7 @@ impl<T: SoftDma> Table<T> {
             let range = map_range(iova, size, pa, perm)?;
 
             // SAFETY: See `Table`.
-            let data = unsafe { Self::data(vdev) };
-
-            data.iommu().map(Asid(asid), range)?;
-            data.mapped();
+            unsafe { Self::data(vdev) }.iommu().map(Asid(asid), range)?;
             Ok(0)
         })
     }

@@ -286,7 +286,9 @@ pub trait SoftDma: ConfigOps {
     /// Returns the device's translation.
     fn iommu(&self) -> &SoftIommu;
 
-    /// Something was mapped: what could not be reached may be there now.
+    /// All mappings were replaced: what could not be reached may be there now.
+    ///
+    /// Not called where mappings are made one by one. A part of a ring would be as bad as none.
     ///
     /// # Context
     ///

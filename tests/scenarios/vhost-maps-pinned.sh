@@ -19,9 +19,11 @@ guest counts >/tmp/before
 for batch in 1 0; do
 	load ours/vdpa_sim_net use_va=0 max_iotlb_entries=200000 batch_mapping=$batch
 	check "a device is added" add_net net0
+	pieces=
+	[ $batch = 1 ] || pieces=--pieces
 	for memory in "" --memfd; do
 		# shellcheck disable=SC2086 # Options.
-		checks vhost-client maps --dev "$(vhost_of net0)" $many $memory
+		checks vhost-client maps --dev "$(vhost_of net0)" $many $memory $pieces
 	done
 	check "it goes with its module" unload vdpa_sim_net
 done

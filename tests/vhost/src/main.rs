@@ -31,6 +31,7 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --memfd          memory that others could map, too, instead of the process's own
       --count N        mappings in one batch [10000]
       --mib N          the size of a large mapping [256]
+      --pieces         the device is told of each piece of memory, not of all mappings at once
   states    suspend, resume, reset, restore in another session; two address spaces
       --rounds N       sessions that hand over to each other [20]
       --hardware       nothing that a card cannot do: one address space, no late start

@@ -173,6 +173,7 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     };
     let count = arguments.number("--count", 10_000, 1..=1 << 20)? as usize;
     let mib = arguments.number("--mib", 256, 1..=1 << 16)? as usize;
+    let pieces = arguments.flag("--pieces");
     arguments.finish()?;
 
     let setting = Setting::new(path, kind)?;
@@ -191,6 +192,9 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     limits::run(&setting, report);
     if setting.net {
         effects::run(&setting, report);
+        if !pieces {
+            effects::run_at_once(&setting, report);
+        }
     } else {
         report.note("only a network device shows what it can reach");
     }

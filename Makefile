@@ -45,11 +45,13 @@ modules = $(build)/modules/$(release)
 # $(call in_kbuild,M,MO): the kernel's build of what is in M, with objects in MO; one at a time there.
 in_kbuild = flock $(2) $(kmake) M=$(1) MO=$(2)
 
-# $(call collect,FROM,TO): the modules there and no others; what has not changed stays as it is.
+# $(call collect,FROM,TO): the modules that were asked for and no others, which may be there from before; what
+# has not changed stays as it is.
 define collect
 mkdir -p $(2)
-for old in $(2)/*.ko; do [ -e "$(1)/$${old##*/}" ] || rm -f "$$old"; done
-for new in $(1)/*.ko; do cmp -s $$new $(2)/$${new##*/} || cp $$new $(2)/; done
+new=" $$(sed 's,.*/,,; s/o$$/ko/' $(1)/modules.order | tr '\n' ' ')"; \
+for old in $(2)/*.ko; do case $$new in *" $${old##*/} "*) ;; *) rm -f "$$old" ;; esac; done; \
+for name in $$new; do cmp -s $(1)/$$name $(2)/$$name || cp $(1)/$$name $(2)/; done
 endef
 
 PHONY := all

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
 #
-# What benchmarks print. Included by them with `. /files/results.sh`.
+# What benchmarks have in common. Included by them with `. /files/results.sh`.
 
 # How many values there are.
 measured=0
@@ -20,6 +20,27 @@ result() {
 # To be called at the end. What was not measured has failed already, unless nothing was.
 all_measured() {
 	check "measured" test "$measured" -gt 0
+}
+
+# core_of WHO: where that one's bus and transport are from.
+core_of() {
+	if [ "$1" = ours ]; then
+		echo ours
+	else
+		echo stock
+	fi
+}
+
+# frame_cost SIZE INFLIGHT OPTION...: instructions per frame; the options say from where to where.
+frame_cost() {
+	local size=$1 inflight=$2
+	shift 2
+	guest frames --bench --count 4000 --size "$size" --inflight "$inflight" "$@" | value ns_per_frame
+}
+
+# in_slot SLOT: the interface of the virtio device there.
+in_slot() {
+	ls "/sys/bus/pci/devices/0000:00:0$1.0/"virtio*/net
 }
 
 # value KEY: what a program has measured.

@@ -19,32 +19,27 @@
 . /files/ifcvf.sh
 . /files/results.sh
 
-other() {
-	ls /sys/bus/pci/devices/0000:00:06.0/virtio*/net
-}
-
 # frames WHO VERB FROM TO
 frames() {
 	local who=$1 verb=$2 from=$3 to=$4 size inflight
 	for run in "64 1" "64 32" "1514 32"; do
 		size=${run% *} inflight=${run#* }
-		result "$who" "VF $verb, $size bytes, $inflight in flight" "$(guest frames --bench \
-			--if "$from" --to "$to" --count 4000 --size "$size" --inflight "$inflight" |
-			value ns_per_frame)" "instructions per frame"
+		result "$who" "VF $verb, $size bytes, $inflight in flight" \
+			"$(frame_cost "$size" "$inflight" --if "$from" --to "$to")" "instructions per frame"
 	done
 }
 
 measure() {
 	ip link set "$(interface)" up
 	sleep 1
-	frames "$1" transmits "$(interface)" "$(other)"
-	frames "$1" receives "$(other)" "$(interface)"
+	frames "$1" transmits "$(interface)" "$(in_slot 6)"
+	frames "$1" receives "$(in_slot 6)" "$(interface)"
 	ip link set "$(interface)" down
 }
 
 with_ifcvf() {
-	local from=$1
-	[ "$1" = ours ] || from=stock
+	local from
+	from=$(core_of "$1")
 	load "$from/vdpa"
 	load "$from/virtio_vdpa"
 	disguise
@@ -57,7 +52,7 @@ with_ifcvf() {
 }
 
 load stock/virtio_net
-ip link set "$(other)" up
+ip link set "$(in_slot 6)" up
 for _ in 1 2 3; do
 	measure direct
 	with_ifcvf c

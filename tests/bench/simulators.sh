@@ -30,8 +30,8 @@ devices=100
 frames() {
 	local who=$1 size=$2 inflight=$3
 	shift 3
-	result "$who" "net, $size bytes, $inflight in flight" "$(guest frames --bench \
-		--count 4000 --size "$size" --inflight "$inflight" "$@" | value ns_per_frame)" "instructions per frame"
+	result "$who" "net, $size bytes, $inflight in flight" "$(frame_cost "$size" "$inflight" "$@")" \
+		"instructions per frame"
 }
 
 net() {
@@ -42,11 +42,6 @@ net() {
 			frames "$who" $size $inflight --if "$interface"
 		done
 	done
-}
-
-# in_slot SLOT: the interface of the device there.
-in_slot() {
-	ls "/sys/bus/pci/devices/0000:00:0$1.0/"virtio*/net
 }
 
 net_without() {
@@ -80,9 +75,9 @@ blk() {
 	done
 }
 
-# memory WHO KIND FROM: of devices that nobody uses.
+# memory WHO KIND: of devices that nobody uses.
 memory() {
-	local who=$1 kind=$2 from=$3 before number
+	local who=$1 kind=$2 before number
 	unload virtio_vdpa
 	# What is there once for all of them shall not count.
 	vdpa dev add name first mgmtdev "vdpasim_$kind"
@@ -95,7 +90,7 @@ memory() {
 		vdpa dev del "m$number"
 	done
 	vdpa dev del first
-	load "$from/virtio_vdpa"
+	load "$(core_of "$who")/virtio_vdpa"
 }
 
 # from_add_to_up WHO: the shell and the tools are a part of it.
@@ -112,20 +107,20 @@ load stock/virtio_net
 load stock/virtio_blk
 load stock/null_blk nr_devices=1 irqmode=0 gb=1
 for who in c ours c ours c ours; do
-	from=$who common=
+	from=$(core_of $who) common=
 	if [ $who = c ]; then
-		from=stock common="vdpa_sim vringh"
+		common="vdpa_sim vringh"
 		net_without
 		blk direct /dev/nullb0
 	fi
-	load $from/vdpa
-	load $from/virtio_vdpa
+	load "$from/vdpa"
+	load "$from/virtio_vdpa"
 	load $who/vdpa_sim_net
 	from_add_to_up $who
 	sleep 1
 	net $who
 	vdpa dev del net0
-	memory $who net $from
+	memory $who net
 	# shellcheck disable=SC2086
 	result $who "vdpa_sim_net.ko with what it needs" "$(loaded_size vdpa_sim_net $common)" bytes
 	unload vdpa_sim_net

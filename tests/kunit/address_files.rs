@@ -60,14 +60,6 @@ fn in_software() -> Result<Bed<Full>> {
     Bed::new(UnregisteredDevice::in_software(&info(), true, Full::new())?)
 }
 
-fn pinned_in_software() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::in_software(
-        &full_info(),
-        true,
-        Full::new(),
-    )?)
-}
-
 fn page(iova: u64) -> IovaRange {
     IovaRange {
         first: iova,
@@ -183,7 +175,7 @@ mod tests {
         for (make, source) in [
             (set_map as Make, Source::Files),
             (in_software, Source::Process),
-            (pinned_in_software, Source::Pinned),
+            (|| Bed::in_software(true), Source::Pinned),
         ] {
             make()?.with(|dev| {
                 let mut space = AddressSpace::new(dev, Asid(0))?;

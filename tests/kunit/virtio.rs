@@ -118,15 +118,22 @@ fn child_of(parent: &device::Device) -> Option<ARef<device::Device>> {
     NonNull::new(child).map(|child| unsafe { ARef::from_raw(child.cast()) })
 }
 
+/// Makes a device for virtio devices to be below, and one to be made from.
+fn devices() -> Result<(RootDevice, Bed<Parent>)> {
+    script([None; 2]);
+    Ok((
+        RootDevice::new(c"vdpa_kunit_virtio", this_module::<VdpaKunit>())?,
+        Bed::new(UnregisteredDevice::new(&info(1), Parent::new(Ok(256)))?)?,
+    ))
+}
+
 #[kunit_tests(vdpa_virtio)]
 mod tests {
     use super::*;
 
     #[test]
     fn it_is_there_as_long_as_the_driver() -> Result {
-        script([None; 2]);
-        let root = RootDevice::new(c"vdpa_kunit_virtio", this_module::<VdpaKunit>())?;
-        let bed = Bed::new(UnregisteredDevice::new(&info(1), Parent::new(Ok(256)))?)?;
+        let (root, bed) = devices()?;
 
         bed.with(|dev| Device::<Alone>::register(dev, root.as_ref(), NOBODYS))?;
         check!(child_of(root.as_ref()).is_some());
@@ -139,9 +146,7 @@ mod tests {
 
     #[test]
     fn who_keeps_it_does_not_keep_the_parent() -> Result {
-        script([None; 2]);
-        let root = RootDevice::new(c"vdpa_kunit_virtio", this_module::<VdpaKunit>())?;
-        let bed = Bed::new(UnregisteredDevice::new(&info(1), Parent::new(Ok(256)))?)?;
+        let (root, bed) = devices()?;
 
         bed.with(|dev| Device::<Alone>::register(dev, root.as_ref(), NOBODYS))?;
         let kept = child_of(root.as_ref()).ok_or(ENODEV)?;
@@ -155,9 +160,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_device() -> Result {
-        script([None; 2]);
-        let root = RootDevice::new(c"vdpa_kunit_virtio", this_module::<VdpaKunit>())?;
-        let bed = Bed::new(UnregisteredDevice::new(&info(1), Parent::new(Ok(256)))?)?;
+        let (root, bed) = devices()?;
         let id = DeviceId {
             device: 0,
             vendor: 0,

@@ -10,7 +10,7 @@
 . /files/vhost-devices.sh
 
 # A debugging kernel takes its time for each page that is touched or mapped.
-many="--count 10000 --mib 256"
+many=
 ! debugging || many="--count 1000 --mib 32"
 
 load ours/vdpa

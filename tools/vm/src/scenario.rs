@@ -305,6 +305,7 @@ mod tests {
             "# iommu: amd\n# model:",
             "# allocations: succeed",
             "# debugging: also",
+            "# debugging: yes",
             "# debugging: no",
         ] {
             assert!(parse(text).is_err(), "{text}");

@@ -240,6 +240,7 @@ demo-programs: setup
 
 PHONY += demo
 demo:
+	$(if $(KERNEL),$(error KERNEL=$(KERNEL): the demonstration is of the stock kernel))
 	$(Q)tools/steps demo
 
 define help
@@ -247,6 +248,7 @@ The two commands:
   demo             build everything, boot a stock kernel with the modules, show what they do
   check            everything that can be checked; the last line counts
                    SCENARIOS="a b": only these, of tests/scenarios
+                   KERNEL=debug: on the debugging kernel
 
 Modules:
   modules          build them for the stock kernel, into build/modules/RELEASE
@@ -259,7 +261,7 @@ Modules:
   c-modules        build the C simulators and ifcvf, to test against
   inner-kernel     build the small kernel that guests inside guests boot
   debug-kernel     build a kernel that looks for errors: KASAN, lockdep, kmemleak and others
-  debug-modules    build the modules for it, as `KERNEL=debug' does for each of the above
+  debug-modules    build the modules for it, as `make KERNEL=debug modules' does
 
 Development:
   rustfmt          format; rustfmtcheck tells what is not
@@ -267,7 +269,8 @@ Development:
   rustdoc          documentation of the crates, into build/rustdoc
   rust-analyzer    rust-project.json
   test             host-side tests
-  kunit            tests in the debugging kernel; FILTER=SUITE or SUITE.TEST, with * and ?
+  kunit            tests in the debugging kernel, which is built first if there is none; FILTER=SUITE
+                   or SUITE.TEST, with * and ?
   kernel-patch     patches for a kernel's source, into build/kernel-patch/patches
   kernel-tree      build a kernel with these patches, and run the tests that are built in; FILTER
                    as for kunit

@@ -59,7 +59,7 @@ use vdpa::{
 
 vdpa::module_param!(
     vhost_vdpa.max_iotlb_entries: int = 0,
-    "Maximum number of mappings of an address space (default: 0, no limit but that of locked memory)"
+    "Maximum number of mappings of an address space (default: 0, no limit for pinned memory, else 1048576)"
 );
 
 static FAMILY: Family = Family::new(c"vhost-vdpa");
@@ -91,6 +91,12 @@ impl VhostDriver {
     fn vhost(dev: &Device<Core<'_>>) -> Result<Arc<VhostVdpa>> {
         // The platform knows devices, not groups of virtqueues.
         if dev.translation() == Translation::Platform && (dev.ngroups() > 1 || dev.nas() > 1) {
+            dev_err!(
+                dev,
+                "{} groups, {} address spaces: must be 1 and 1 if it does not translate itself\n",
+                dev.ngroups(),
+                dev.nas()
+            );
             return Err(EOPNOTSUPP);
         }
         VhostVdpa::new(dev)

@@ -86,7 +86,7 @@ fn layout(vq: Vq<'_>, features: Features) -> Result<Layout> {
     if !layout.is_valid(packed) {
         dev_err!(
             vdpa,
-            "virtqueue {}: {} descriptors ({} up to {} is possible), alignment {} (a power of 2 is)\n",
+            "virtqueue {}: {} descriptors, must be {} up to {}; alignment {}, must be a power of 2\n",
             vq.index(),
             num,
             if packed { "any number" } else { "a power of 2" },

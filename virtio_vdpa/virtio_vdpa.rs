@@ -40,12 +40,12 @@ fn register(vdpa: &vdpa::Device<Core<'_>>) -> Result {
     };
 
     if id.device == 0 {
-        dev_err!(vdpa, "device id 0 is none that a driver could be for\n");
+        dev_err!(vdpa, "device id 0 refused: must be 1 or more\n");
         return Err(EINVAL);
     }
 
     let Some(parent) = vdpa.dma_device() else {
-        dev_err!(vdpa, "no device to map memory for\n");
+        dev_err!(vdpa, "refused: its parent names no device that does DMA\n");
         return Err(EINVAL);
     };
 

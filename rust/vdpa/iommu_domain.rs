@@ -60,7 +60,7 @@ impl IommuDomain {
             if ratelimit() {
                 dev_warn!(
                     dev,
-                    "no IOMMU that makes accesses cache coherent, cannot be used\n"
+                    "cannot be used: needs an IOMMU that makes accesses cache coherent\n"
                 );
             }
             return Err(EOPNOTSUPP);

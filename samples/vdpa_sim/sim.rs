@@ -245,7 +245,8 @@ impl<M: Model> Work for Sim<M> {
         self.stuck.store(stuck, Relaxed);
         if again && vdpa::ratelimit() {
             pr_warn!(
-                "a virtqueue cannot be read or written: it is tried again when memory is mapped\n"
+                "a virtqueue cannot be read or written: it is tried again at the next \
+                 notification, or when all mappings are replaced\n"
             );
         }
         // Virtio 1.3, section 2.1.2: the driver is told that nothing works any more.

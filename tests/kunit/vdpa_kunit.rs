@@ -130,7 +130,7 @@ use kernel::prelude::*;
 // What `vhost_vdpa` has. The name of the module is a part of it where this is built in.
 vdpa::module_param!(
     vdpa_kunit.max_iotlb_entries: int = 0,
-    "Maximum number of mappings of an address space (default: 0, no limit but that of locked memory)"
+    "Maximum number of mappings of an address space (default: 0, no limit for pinned memory, else 1048576)"
 );
 
 module! {

@@ -58,6 +58,7 @@ extern "C" {
     pub fn rust_vdpa_local_bh_disable();
     pub fn rust_vdpa_local_bh_enable();
     pub fn rust_vdpa_irqs_disabled() -> bool;
+    pub fn rust_vdpa_can_use_mm() -> bool;
     pub fn rust_vdpa_phys_to_virt(addr: phys_addr_t) -> *mut ffi::c_void;
     pub fn rust_vdpa_rwsem_assert_held_write(sem: *const rw_semaphore);
     pub fn rust_vdpa_ida_init(ida: *mut ida);

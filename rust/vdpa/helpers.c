@@ -28,6 +28,7 @@ int rust_vdpa_device_match_driver_override(struct device *dev,
 void rust_vdpa_local_bh_disable(void);
 void rust_vdpa_local_bh_enable(void);
 bool rust_vdpa_irqs_disabled(void);
+bool rust_vdpa_can_use_mm(void);
 void *rust_vdpa_phys_to_virt(phys_addr_t addr);
 void rust_vdpa_rwsem_assert_held_write(const struct rw_semaphore *sem);
 void rust_vdpa_ida_init(struct ida *ida);
@@ -66,6 +67,12 @@ void rust_vdpa_local_bh_enable(void)
 bool rust_vdpa_irqs_disabled(void)
 {
 	return irqs_disabled();
+}
+
+/* Whether kthread_use_mm() may be called. */
+bool rust_vdpa_can_use_mm(void)
+{
+	return (current->flags & PF_KTHREAD) && !current->mm;
 }
 
 /* NULL where no memory of the direct map stands behind @addr. */

@@ -39,15 +39,25 @@ pub(crate) struct UsedMm {
 }
 
 impl UsedMm {
-    /// Takes on an address space; [`None`] where it is gone.
+    /// Takes on an address space.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` where it is gone, `EINVAL` where the current thread is not one of the kernel's, or
+    /// has an address space already, which it would lose.
     #[inline]
-    pub(crate) fn new(mm: &Mm) -> Option<Self> {
-        let mm = mm.mmget_not_zero()?;
+    pub(crate) fn new(mm: &Mm) -> Result<Self> {
+        // SAFETY: No requirements.
+        if !unsafe { bindings::rust_vdpa_can_use_mm() } {
+            return Err(EINVAL);
+        }
+        let mm = mm.mmget_not_zero().ok_or(ESRCH)?;
 
-        // SAFETY: There are users of `mm`, one of which is held here.
+        // SAFETY: There are users of `mm`, one of which is held here. That the current thread may
+        // take it on was checked just above.
         unsafe { bindings::kthread_use_mm(mm.as_raw()) };
         // INVARIANT: Called just above.
-        Some(Self {
+        Ok(Self {
             mm,
             _thread: NotThreadSafe,
         })

@@ -168,7 +168,8 @@ impl SoftIommu {
     ///
     /// # Errors
     ///
-    /// `ESRCH` where the device is bound to a process that is gone.
+    /// Where the device is bound to a process: `ESRCH` if that is gone, `EINVAL` if the current
+    /// thread is one of a process itself, or has taken on an address space already.
     ///
     /// # Context
     ///
@@ -180,7 +181,7 @@ impl SoftIommu {
         let Some(mm) = &tables.mm else {
             return Ok(IommuGuard(View::Physical(tables)));
         };
-        let mm = UsedMm::new(mm).ok_or(ESRCH)?;
+        let mm = UsedMm::new(mm)?;
 
         Ok(IommuGuard(View::Process(self, mm)))
     }

@@ -200,7 +200,11 @@ impl<T: Transport> Device<T> {
         // A driver makes an end of its own: it gives its virtqueues back before the device runs, or
         // after a reset. One whose probe fails late may forget.
         if self.vdpa().status().has(Status::DRIVER_OK) {
-            T::reset(self);
+            // Not by the transport's operation: what is freed after this must not depend on what
+            // that does.
+            if let Err(e) = self.vdpa().reset(false) {
+                dev_warn!(self.vdpa(), "reset failed: {:?}\n", e);
+            }
         }
         // SAFETY: Without a function there is nothing to be called.
         unsafe { self.vdpa().set_config_cb(None, core::ptr::null_mut()) };

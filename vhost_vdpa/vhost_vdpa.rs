@@ -78,7 +78,9 @@ impl Driver for VhostDriver {
         // done when there is a place for the result.
         try_init!(Self {
             vhost: Self::vhost(dev)?,
-            _chardev: CharDevice::new(&FAMILY, dev.as_ref(), vhost.clone())?,
+            // If it fails half-way, somebody may have opened it.
+            _chardev: CharDevice::<file::File>::new(&FAMILY, dev.as_ref(), vhost.clone())
+                .inspect_err(|_| vhost.remove(dev))?,
         }? Error)
     }
 

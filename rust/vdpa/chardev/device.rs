@@ -122,6 +122,8 @@ impl<T: File> CharDevice<T> {
     /// - `ENODEV` where the family is not registered,
     /// - `ENOSPC` where it has as many devices as it can,
     /// - `ENOMEM`, and what the driver core returns.
+    ///
+    /// Then too, files may have been opened meanwhile. They stay open.
     #[inline]
     pub fn new(
         family: &'static Family,

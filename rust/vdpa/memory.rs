@@ -359,7 +359,7 @@ impl<'a> Memory<'a> {
     pub fn store_release_u16(&self, iova: u64, value: u16) -> Result {
         let ptr = self.halfword(iova, Access::Write)?;
 
-        barrier::smp_mb(barrier::Write);
+        release_barrier();
         if self.is_physical() {
             // SAFETY: By the invariant of `Piece`, and aligned.
             unsafe { ptr.cast::<u16>().write_volatile(value) };
@@ -476,6 +476,20 @@ impl<'a> Memory<'a> {
         to_result(unsafe {
             bindings::rust_vdpa_write_user(to.ptr.cast(), from.cast(), to.len) //
         })
+    }
+}
+
+/// Orders what was read and written before against what is written after: a driver may reuse, as
+/// soon as it sees a used index, what was read from a buffer.
+#[inline]
+fn release_barrier() {
+    if cfg!(CONFIG_X86) {
+        // Nothing is written before what precedes it was read, so that the compiler is all there is
+        // to keep from it.
+        barrier::smp_mb(barrier::Write);
+    } else {
+        // The one for writes would let what was read before move behind it.
+        barrier::smp_mb(barrier::Full);
     }
 }
 

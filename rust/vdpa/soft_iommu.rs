@@ -216,6 +216,10 @@ impl SoftIommu {
 
     #[inline]
     pub(crate) fn set_map(&self, asid: Asid, map: &Iotlb) -> Result {
+        // Before there is memory for as many.
+        if map.len() > self.limit {
+            return Err(ENOSPC);
+        }
         // The new table is complete before the old one goes: an error changes nothing.
         let mut space = Space {
             ranges: KVVec::with_capacity(map.len(), GFP_KERNEL)?,

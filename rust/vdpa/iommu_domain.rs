@@ -183,11 +183,13 @@ fn msi_window(dev: *mut bindings::device) -> Result<Option<bindings::dma_addr_t>
     let mut list = bindings::list_head::default();
     let head = &raw mut list;
 
-    list.next = head;
-    list.prev = head;
-
-    // SAFETY: The group is valid, and so is the list, which is empty.
-    let ret = unsafe { bindings::iommu_get_group_resv_regions(group.as_ptr(), head) };
+    // SAFETY: The group is valid, and so is the list, which is made empty. It is only reached by
+    // this pointer from here on.
+    let ret = unsafe {
+        (*head).next = head;
+        (*head).prev = head;
+        bindings::iommu_get_group_resv_regions(group.as_ptr(), head)
+    };
     let mut window = None;
     // SAFETY: The list is valid, with or without success.
     let mut entry = unsafe { (*head).next };

@@ -30,13 +30,18 @@ pub struct MapFile(KBox<bindings::vdpa_map_file>);
 unsafe impl Send for MapFile {}
 
 impl MapFile {
+    /// Takes a reference to a file.
+    ///
+    /// # Safety
+    ///
+    /// There must be a reference to the file already, during the call.
     #[inline]
-    fn new(file: NonNull<bindings::file>, offset: u64) -> Result<Self> {
+    unsafe fn new(file: NonNull<bindings::file>, offset: u64) -> Result<Self> {
         let this = KBox::new_uninit(GFP_KERNEL_ACCOUNT)?;
 
         // INVARIANT: The reference is taken just here.
         Ok(Self(this.write(bindings::vdpa_map_file {
-            // SAFETY: The caller has the file.
+            // SAFETY: By the safety requirements of this function.
             file: unsafe { bindings::get_file(file.as_ptr()) },
             offset,
         })))
@@ -119,7 +124,8 @@ pub fn segment(uaddr: u64, size: u64, source: Source) -> Result<Segment> {
         (Source::Process, true) => return Err(EFAULT),
         (Source::Process, false) | (Source::Files, true) => None,
         (Source::Files, false) => match shared_file(vma, uaddr) {
-            Some((file, offset)) => Some(MapFile::new(file, offset)?),
+            // SAFETY: The area has a reference, and does not change while it is locked.
+            Some((file, offset)) => Some(unsafe { MapFile::new(file, offset) }?),
             None => None,
         },
     };

@@ -199,7 +199,7 @@ impl VqState {
 pub struct Features(pub u64);
 
 impl Features {
-    /// The set of the given bit numbers.
+    /// The set of the given bit numbers, which must be below 64.
     #[inline]
     pub const fn from_bits(bits: &[u32]) -> Self {
         let mut set = 0;

@@ -147,15 +147,9 @@ impl Device<Bound> {
         let asid = self.asid(asid)?;
         let (iova, size) = start_and_size(range.iova)?;
         let addr = range.addr;
-        let mut perm = 0;
+        let perm = range.perm.to_raw();
         let file = file.cast::<c_void>();
 
-        if range.perm.read {
-            perm |= bindings::VHOST_MAP_RO;
-        }
-        if range.perm.write {
-            perm |= bindings::VHOST_MAP_WO;
-        }
         result(call!(self, dma_map, asid, iova, size, addr, perm, file))
     }
 

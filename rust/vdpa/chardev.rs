@@ -45,10 +45,7 @@ pub use self::{
 
 use kernel::{
     fs,
-    iov::{
-        IovIterDest,
-        IovIterSource, //
-    },
+    iov::IovIterSource,
     mm::virt::VmaNew,
     prelude::*,
     sync::{
@@ -60,16 +57,12 @@ use kernel::{
 
 /// What [`File::poll`] returns (`include/uapi/linux/eventpoll.h`).
 pub mod events {
-    /// There is something to read.
-    pub const IN: u32 = 0x0001;
     /// Writing does not block.
     pub const OUT: u32 = 0x0004;
     /// There was an error. Reported whether or not it is asked for.
     pub const ERR: u32 = 0x0008;
     /// The other side is gone. Reported whether or not it is asked for.
     pub const HUP: u32 = 0x0010;
-    /// Like [`IN`].
-    pub const RDNORM: u32 = 0x0040;
     /// Like [`OUT`].
     pub const WRNORM: u32 = 0x0100;
 }
@@ -102,27 +95,16 @@ pub trait File: Sized + Send + Sync + 'static {
     /// The last reference to the file was dropped. It has no mappings any more.
     fn release(_this: Arc<Self>) {}
 
-    /// An ioctl. `arg` is whatever the caller has passed: a number, or an address.
+    /// An ioctl. `arg` is whatever the caller has passed: a number, or an address. That of a 32-bit
+    /// process is taken for an address.
     ///
     /// `ENOIOCTLCMD` stands for commands that are not known; the caller gets `ENOTTY`.
     fn ioctl(_this: ArcBorrow<'_, Self>, _cmd: u32, _arg: usize) -> Result<isize> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// An ioctl of a 32-bit process. Where this is not implemented, [`ioctl`](Self::ioctl) is called,
-    /// with `arg` as an address.
-    #[cfg(CONFIG_COMPAT)]
-    fn compat_ioctl(_this: ArcBorrow<'_, Self>, _cmd: u32, _arg: usize) -> Result<isize> {
-        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
-    }
-
     /// Something is written. Returns how many bytes of it were taken.
     fn write_iter(_this: ArcBorrow<'_, Self>, _from: &mut IovIterSource<'_>) -> Result<usize> {
-        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Something is to be read. Returns how many bytes were given.
-    fn read_iter(_this: ArcBorrow<'_, Self>, _to: &mut IovIterDest<'_>) -> Result<usize> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 

@@ -126,17 +126,6 @@ impl<T: Work> Worker<T> {
         unsafe { bindings::kthread_queue_work(self.item.worker.as_ptr(), self.item.work.get()) };
     }
 
-    /// Waits until work that was queued before has run.
-    ///
-    /// # Context
-    ///
-    /// May sleep. Not from the work itself.
-    #[inline]
-    pub fn flush(&self) {
-        // SAFETY: As for `queue`.
-        unsafe { bindings::kthread_flush_work(self.item.work.get()) };
-    }
-
     /// # Safety
     ///
     /// Called by the worker's thread, with the `work` of an `Item<T>`.

@@ -15,10 +15,7 @@ use core::{
 use kernel::{
     error::from_result,
     fs,
-    iov::{
-        IovIterDest,
-        IovIterSource, //
-    },
+    iov::IovIterSource,
     mm::virt::VmaNew,
     module::this_module,
     prelude::*,
@@ -50,20 +47,13 @@ impl<T: File> FileOps<T> {
             None
         },
         #[cfg(CONFIG_COMPAT)]
-        compat_ioctl: if T::HAS_COMPAT_IOCTL {
-            Some(Self::compat_ioctl)
-        } else if T::HAS_IOCTL {
+        compat_ioctl: if T::HAS_IOCTL {
             bindings::compat_ptr_ioctl
         } else {
             None
         },
         write_iter: if T::HAS_WRITE_ITER {
             Some(Self::write_iter)
-        } else {
-            None
-        },
-        read_iter: if T::HAS_READ_ITER {
-            Some(Self::read_iter)
         } else {
             None
         },
@@ -144,21 +134,6 @@ impl<T: File> FileOps<T> {
 
     /// # Safety
     ///
-    /// `file` must be open, with this table.
-    #[cfg(CONFIG_COMPAT)]
-    unsafe extern "C" fn compat_ioctl(
-        file: *mut bindings::file,
-        cmd: c_uint,
-        arg: c_ulong,
-    ) -> c_long {
-        // SAFETY: By the safety requirements of this function.
-        let this = unsafe { Self::get(file) };
-
-        from_result(|| Ok(T::compat_ioctl(this, cmd, arg)? as c_long))
-    }
-
-    /// # Safety
-    ///
     /// `kiocb` must be for a file that is open, with this table, `iter` be valid for reading.
     unsafe extern "C" fn write_iter(
         kiocb: *mut bindings::kiocb,
@@ -170,21 +145,6 @@ impl<T: File> FileOps<T> {
         let from = unsafe { IovIterSource::from_raw(iter) };
 
         from_result(|| Ok(isize::try_from(T::write_iter(this, from)?)?))
-    }
-
-    /// # Safety
-    ///
-    /// `kiocb` must be for a file that is open, with this table, `iter` be valid for writing.
-    unsafe extern "C" fn read_iter(
-        kiocb: *mut bindings::kiocb,
-        iter: *mut bindings::iov_iter,
-    ) -> isize {
-        // SAFETY: By the safety requirements of this function.
-        let this = unsafe { Self::get((*kiocb).ki_filp) };
-        // SAFETY: As above.
-        let to = unsafe { IovIterDest::from_raw(iter) };
-
-        from_result(|| Ok(isize::try_from(T::read_iter(this, to)?)?))
     }
 
     /// # Safety

@@ -375,11 +375,18 @@ impl<'a> Memory<'a> {
     pub fn read_array<const N: usize>(&self, iova: u64) -> Result<[u8; N]> {
         let piece = self.translate(iova, N, Access::Read)?;
 
-        if piece.len == N && self.is_physical() {
-            // SAFETY: By the invariant of `Piece`; bytes need no alignment.
-            return Ok(unsafe { piece.ptr.cast::<[u8; N]>().read_volatile() });
-        }
         let mut bytes = [0; N];
+
+        // A descriptor, and headers of requests.
+        if piece.len == N && self.is_physical() && in_words::<u64, N>(piece.ptr) {
+            for (i, part) in bytes.chunks_exact_mut(size_of::<u64>()).enumerate() {
+                // SAFETY: By the invariant of `Piece`, and aligned.
+                let word = unsafe { piece.ptr.cast::<u64>().add(i).read_volatile() };
+
+                part.copy_from_slice(&word.to_ne_bytes());
+            }
+            return Ok(bytes);
+        }
         if piece.len == N {
             // SAFETY: There are as many bytes.
             unsafe { self.copy_in(bytes.as_mut_ptr(), &piece) }?;
@@ -397,9 +404,22 @@ impl<'a> Memory<'a> {
         if piece.len != N {
             return self.write(iova, &bytes);
         }
-        if self.is_physical() {
-            // SAFETY: By the invariant of `Piece`; bytes need no alignment.
-            unsafe { piece.ptr.cast::<[u8; N]>().write_volatile(bytes) };
+        // An element of a used ring, whose alignment is 4.
+        if self.is_physical() && in_words::<u32, N>(piece.ptr) {
+            for (i, part) in bytes.chunks_exact(size_of::<u32>()).enumerate() {
+                let mut word = [0; size_of::<u32>()];
+
+                word.copy_from_slice(part);
+                let word = u32::from_ne_bytes(word);
+                // SAFETY: By the invariant of `Piece`, and aligned.
+                unsafe { piece.ptr.cast::<u32>().add(i).write_volatile(word) };
+            }
+            return Ok(());
+        }
+        // A status.
+        if let ([byte], true) = (bytes.as_slice(), self.is_physical()) {
+            // SAFETY: By the invariant of `Piece`.
+            unsafe { piece.ptr.write_volatile(*byte) };
             return Ok(());
         }
         // SAFETY: There are as many bytes.
@@ -491,6 +511,13 @@ fn release_barrier() {
         // The one for writes would let what was read before move behind it.
         barrier::smp_mb(barrier::Full);
     }
+}
+
+/// Whether `N` bytes can be accessed as values of type `W`. The compiler would make an access for each
+/// byte of an array that may change meanwhile.
+#[inline]
+fn in_words<W, const N: usize>(ptr: *const u8) -> bool {
+    N % size_of::<W>() == 0 && ptr.addr() % align_of::<W>() == 0
 }
 
 /// Copies bytes that may change meanwhile, which is why C does it. The two may overlap: both may be

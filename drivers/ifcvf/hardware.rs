@@ -31,7 +31,8 @@ use vdpa::{
         Vectors,
         Window, //
     },
-    Features, //
+    Features,
+    NotificationArea, //
 };
 
 /// A virtqueue, as the device is made.
@@ -41,8 +42,8 @@ pub(crate) struct Queue {
     pub(crate) size_max: Option<u16>,
     /// Where in the notification structure its doorbell is.
     pub(crate) doorbell: usize,
-    /// The area that userspace may map to use the doorbell: physical address and size in bytes.
-    pub(crate) area: Option<(u64, u64)>,
+    /// The area that userspace may map to use the doorbell.
+    pub(crate) area: Option<NotificationArea>,
 }
 
 /// A device.

@@ -166,7 +166,7 @@ fn probe_queue(
             size_max: Some(size),
             // CAST: It is within the window, whose size is one of memory.
             doorbell: offset as usize,
-            area: area.map(|size| (notify.physical() + offset, size)),
+            area: area.and_then(|size| notify.notification_area(offset, size)),
         })
     };
     Ok(queue())

@@ -269,9 +269,10 @@ impl ConfigOps for Vf {
 
     fn get_vq_notification(&self, vq: VqIndex) -> NotificationArea {
         let queue = self.hardware.queues.get(usize::from(vq));
-        let (addr, size) = queue.and_then(|queue| queue.area).unwrap_or((0, 0));
 
-        NotificationArea { addr, size }
+        queue
+            .and_then(|queue| queue.area)
+            .unwrap_or(NotificationArea::NONE)
     }
 
     fn get_vq_irq(&self, vq: VqIndex) -> Result<u32> {

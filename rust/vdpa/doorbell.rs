@@ -81,10 +81,10 @@ impl Doorbells {
         if size != bindings::PAGE_SIZE || vma.flags() & flags::SHARED == 0 {
             return Err(EINVAL);
         }
-        if area.addr % PAGE_SIZE != 0 {
+        if area.addr() % PAGE_SIZE != 0 {
             return Err(EINVAL);
         }
-        if area.size != PAGE_SIZE {
+        if area.size() != PAGE_SIZE {
             return Err(EOPNOTSUPP);
         }
         if !*this.allowed.read() {
@@ -94,7 +94,7 @@ impl Doorbells {
         let doorbell = Arc::new(
             Doorbell {
                 all: this.into(),
-                pfn: usize::try_from(area.addr / PAGE_SIZE)?,
+                pfn: usize::try_from(area.addr() / PAGE_SIZE)?,
             },
             GFP_KERNEL,
         )?;
@@ -107,7 +107,8 @@ impl Doorbells {
 
         let raw = vma.as_ptr();
         // SAFETY: The area is being set up, and nobody else has it. It is shared, so that there
-        // will be no copies of pages that do not exist.
+        // will be no copies of pages that do not exist. By the invariant of `NotificationArea` the
+        // process gets registers of a device, all of the page.
         unsafe {
             (*raw).__bindgen_anon_2.vm_flags |= flags::PFNMAP;
             bindings::rust_vdpa_vma_set_noncached(raw);

@@ -334,8 +334,8 @@ impl<T: ConfigOps> Table<T> {
                 let area = data.get_vq_notification(vq);
 
                 bindings::vdpa_notification_area {
-                    addr: area.addr,
-                    size: area.size,
+                    addr: area.addr(),
+                    size: area.size(),
                 }
             }
             Err(_) => bindings::vdpa_notification_area { addr: 0, size: 0 },

@@ -84,12 +84,47 @@ impl IovaRange {
 }
 
 /// A device's doorbells for one virtqueue: physical address and size of the area, in bytes.
+///
+/// Pages of it can end up in the address space of a process, so that it cannot be made of any two
+/// numbers.
+///
+/// # Invariants
+///
+/// In the area there are registers of a device, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotificationArea {
-    /// Physical address of the area.
-    pub addr: u64,
-    /// Size of the area in bytes.
-    pub size: u64,
+    addr: u64,
+    size: u64,
+}
+
+impl NotificationArea {
+    /// An area of no bytes: there are no doorbells.
+    // INVARIANT: There is nothing in it.
+    pub const NONE: Self = Self { addr: 0, size: 0 };
+
+    /// Names an area.
+    ///
+    /// # Safety
+    ///
+    /// There must be registers of a device, and nothing else, in the `size` bytes at the physical
+    /// address `addr`.
+    #[inline]
+    pub const unsafe fn new(addr: u64, size: u64) -> Self {
+        // INVARIANT: By the safety requirements of this function.
+        Self { addr, size }
+    }
+
+    /// Returns the physical address of the area.
+    #[inline]
+    pub const fn addr(self) -> u64 {
+        self.addr
+    }
+
+    /// Returns the size of the area in bytes.
+    #[inline]
+    pub const fn size(self) -> u64 {
+        self.size
+    }
 }
 
 /// The addresses of the three areas of a virtqueue, as the device sees them.

@@ -235,10 +235,8 @@ impl ConfigOps for Full {
     }
 
     fn get_vq_notification(&self, vq: VqIndex) -> NotificationArea {
-        NotificationArea {
-            addr: 0x1_0000 * (number(vq) + 1),
-            size: 4096,
-        }
+        // SAFETY: Nobody maps it.
+        unsafe { NotificationArea::new(0x1_0000 * (number(vq) + 1), 4096) }
     }
 
     fn get_vq_irq(&self, _vq: VqIndex) -> Result<u32> {

@@ -190,9 +190,10 @@ impl<'a> Vq<'a> {
     pub fn notification(self) -> Option<NotificationArea> {
         let index = self.index;
 
-        call!(self.dev, get_vq_notification, index).map(|area| NotificationArea {
-            addr: area.addr,
-            size: area.size,
+        call!(self.dev, get_vq_notification, index).map(|area| {
+            // SAFETY: By the type invariant of `Device<Bound>` this comes from the device's parent,
+            // which names its doorbells.
+            unsafe { NotificationArea::new(area.addr, area.size) }
         })
     }
 

@@ -3,6 +3,7 @@
 //! Registers of a PCI function: ranges of its BARs, chosen and checked at run time.
 
 use super::memory_bar_len;
+use crate::NotificationArea;
 use core::ops::Range;
 use kernel::{
     device::Bound,
@@ -88,7 +89,7 @@ impl<'a> Bars<'a> {
 ///
 /// # Invariants
 ///
-/// `offset + len` is within the BAR, and does not overflow.
+/// `offset + len` is within the BAR, and does not overflow. `physical` is where `offset` is.
 #[derive(Clone)]
 pub struct Window {
     bar: Arc<DevresBar>,
@@ -105,10 +106,16 @@ impl Window {
         self.len
     }
 
-    /// Returns the physical address.
+    /// Returns `size` bytes at `at` as an area with doorbells. [`None`] where that is not all in the
+    /// range.
     #[inline]
-    pub fn physical(&self) -> u64 {
-        self.physical
+    pub fn notification_area(&self, at: u64, size: u64) -> Option<NotificationArea> {
+        let end = at.checked_add(size)?;
+
+        (end <= self.len as u64).then(|| {
+            // SAFETY: By the type invariant this is within a BAR of the function.
+            unsafe { NotificationArea::new(self.physical + at, size) }
+        })
     }
 
     /// Where in the BAR `size` bytes at `at` are.

@@ -17,7 +17,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    str::BStr,
+    str::CString,
     sync::{
         atomic::Relaxed,
         Arc, //
@@ -64,9 +64,12 @@ impl<M: Model> Device<M> {
         if !offered.difference(M::FEATURES).is_empty() {
             return Err(EINVAL);
         }
-        let sim = Arc::pin_init(Sim::new(model, offered, params), GFP_KERNEL)?;
+        let sim = Arc::pin_init(
+            Sim::new(CString::try_from(name)?, model, offered, params),
+            GFP_KERNEL,
+        )?;
         let worker = Worker::new(
-            fmt!("vDPA sim worker: {}", BStr::from_bytes(name.to_bytes())),
+            fmt!("vDPA sim worker: {}", sim.name()),
             sim.clone(),
         )?;
 
@@ -85,7 +88,7 @@ impl<M: Model> Device<M> {
         )
     }
 
-    /// Has `f` change the model, and the driver notice.
+    /// Has `f` change the model; who reads the configuration meanwhile sees that it must do so again.
     pub(crate) fn change<R>(&self, f: impl FnOnce(&mut M) -> R) -> R {
         let mut state = self.sim.state.lock();
 
@@ -104,6 +107,22 @@ impl<M: Model> Device<M> {
         self.sim.lines.get(usize::from(vq)).map(|line| &**line)
     }
 
+    /// Starts a virtqueue, or says why not.
+    fn start(&self, vq: usize, queue: &mut Queue, features: Features) {
+        if queue.start(features).is_err() && vdpa::ratelimit() {
+            pr_warn!(
+                "{}: virtqueue {vq} not started: {} descriptors at {:#x}, {:#x}, {:#x} (a power of \
+                 two up to {}, aligned to 16, 2, 4 bytes)\n",
+                self.sim.name(),
+                queue.num,
+                queue.address.desc,
+                queue.address.driver,
+                queue.address.device,
+                SIZE_MAX
+            );
+        }
+    }
+
     /// Starts the virtqueues that are ready with what the driver has set since they became so.
     fn restart_queues(&self, state: &mut State<M>) {
         for (vq, (queue, line)) in state
@@ -114,25 +133,10 @@ impl<M: Model> Device<M> {
         {
             if queue.is_ready() {
                 queue.stop();
-                start(vq, queue, state.features);
+                self.start(vq, queue, state.features);
                 line.ready.store(queue.is_ready(), Relaxed);
             }
         }
-    }
-}
-
-/// Starts a virtqueue, or says why not.
-fn start(vq: usize, queue: &mut Queue, features: Features) {
-    if queue.start(features).is_err() && vdpa::ratelimit() {
-        pr_warn!(
-            "virtqueue {vq} not started: {} descriptors at {:#x}, {:#x}, {:#x} (a power of two up \
-             to {}, aligned to 16, 2, 4 bytes)\n",
-            queue.num,
-            queue.address.desc,
-            queue.address.driver,
-            queue.address.device,
-            SIZE_MAX
-        );
     }
 }
 
@@ -170,7 +174,7 @@ impl<M: Model> ConfigOps for Device<M> {
         };
 
         if ready {
-            start(vq.get().into(), queue, state.features);
+            self.start(vq.get().into(), queue, state.features);
         } else {
             queue.stop();
         }
@@ -236,6 +240,13 @@ impl<M: Model> ConfigOps for Device<M> {
 
     fn set_driver_features(&self, features: Features) -> Result {
         if !features.has(bindings::VIRTIO_F_ACCESS_PLATFORM) {
+            // No features at all are what a bus sets for a driver that has not said any.
+            if !features.is_empty() && vdpa::ratelimit() {
+                pr_warn!(
+                    "{}: the driver does not accept VIRTIO_F_ACCESS_PLATFORM (bit 33), but must\n",
+                    self.sim.name()
+                );
+            }
             return Err(EINVAL);
         }
         self.sim.state.lock().features = features.intersection(self.sim.offered);

@@ -9,6 +9,10 @@ use crate::queue::{
 use kernel::{
     new_mutex,
     prelude::*,
+    str::{
+        BStr,
+        CString, //
+    },
     sync::{
         atomic::{
             AtomicFlag,
@@ -135,6 +139,7 @@ pub(crate) struct Line {
 /// Locks are taken in this order: `state`, that of `iommu`. No lock is held while callbacks run.
 #[pin_data]
 pub(crate) struct Sim<M: Model> {
+    name: CString,
     #[pin]
     pub(crate) state: Mutex<State<M>>,
     #[pin]
@@ -149,8 +154,14 @@ pub(crate) struct Sim<M: Model> {
 }
 
 impl<M: Model> Sim<M> {
-    pub(crate) fn new(model: M, offered: Features, params: Params) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(
+        name: CString,
+        model: M,
+        offered: Features,
+        params: Params,
+    ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            name,
             state <- new_mutex!(
                 State {
                     status: Status::default(),
@@ -187,6 +198,11 @@ impl<M: Model> Sim<M> {
             stuck: AtomicFlag::new(false),
             offered,
         })
+    }
+
+    /// The name of the device, for messages.
+    pub(crate) fn name(&self) -> &BStr {
+        BStr::from_bytes(self.name.to_bytes())
     }
 
     /// Has the driver interrupted for the queues in `interrupts`, and for the configuration.
@@ -234,7 +250,8 @@ impl<M: Model> Work for Sim<M> {
                 broke |= !state.status.has(Status::NEEDS_RESET);
                 if broke && vdpa::ratelimit() {
                     pr_warn!(
-                        "virtqueue {i} stopped until the device is reset: {}\n",
+                        "{}: virtqueue {i} stopped until the device is reset: {}\n",
+                        self.name(),
                         format_args!("{why}")
                     );
                 }
@@ -245,8 +262,9 @@ impl<M: Model> Work for Sim<M> {
         self.stuck.store(stuck, Relaxed);
         if again && vdpa::ratelimit() {
             pr_warn!(
-                "a virtqueue cannot be read or written: it is tried again at the next \
-                 notification, or when all mappings are replaced\n"
+                "{}: a virtqueue cannot be read or written: it is tried again at the next \
+                 notification, or when all mappings are replaced\n",
+                self.name()
             );
         }
         // Virtio 1.3, section 2.1.2: the driver is told that nothing works any more.

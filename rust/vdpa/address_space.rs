@@ -14,12 +14,12 @@ use self::{
 };
 use crate::{
     bindings,
+    iommu_domain::IommuDomain,
     iotlb::IotlbTable,
     pin::cond_resched,
     Asid,
     Charge,
     Device,
-    IommuDomain,
     IovaRange,
     MapFile,
     MapRange,
@@ -78,7 +78,7 @@ pub struct AddressSpace {
 
 impl AddressSpace {
     /// Makes an address space without mappings. The device is not told, unless it is behind a
-    /// platform's IOMMU: then it is [attached](IommuDomain::attach) to a domain of its own, with the
+    /// platform's IOMMU: then it is attached to a domain of its own, with the
     /// errors that has.
     ///
     /// # Errors

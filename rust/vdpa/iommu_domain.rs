@@ -30,7 +30,7 @@ use kernel::{
 /// # Invariants
 ///
 /// `domain` is a paging domain, which is attached to `dev`.
-pub struct IommuDomain {
+pub(crate) struct IommuDomain {
     domain: NonNull<bindings::iommu_domain>,
     dev: ARef<device::Device>,
 }
@@ -51,7 +51,7 @@ impl IommuDomain {
     /// - `EBUSY` where somebody else has taken it over,
     /// - `ENOMEM`, and what the IOMMU's driver returns.
     #[inline]
-    pub fn attach(dev: &device::Device) -> Result<Self> {
+    pub(crate) fn attach(dev: &device::Device) -> Result<Self> {
         let raw = as_raw(Some(dev));
         let coherent = bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY;
 
@@ -88,7 +88,7 @@ impl IommuDomain {
 
     /// Returns the addresses that can be mapped, if not all can.
     #[inline]
-    pub fn aperture(&self) -> Option<IovaRange> {
+    pub(crate) fn aperture(&self) -> Option<IovaRange> {
         // SAFETY: By the type invariant; set when the domain was allocated.
         let geometry = unsafe { (*self.domain.as_ptr()).geometry };
 

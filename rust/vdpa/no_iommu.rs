@@ -12,7 +12,7 @@ use kernel::{
 };
 
 /// A translation table of a platform's IOMMU, of which there is none.
-pub enum IommuDomain {}
+pub(crate) enum IommuDomain {}
 
 impl IommuDomain {
     /// Fails.
@@ -21,13 +21,13 @@ impl IommuDomain {
     ///
     /// `EOPNOTSUPP`: no IOMMU makes the device's accesses cache coherent.
     #[inline]
-    pub fn attach(_dev: &device::Device) -> Result<Self> {
+    pub(crate) fn attach(_dev: &device::Device) -> Result<Self> {
         Err(EOPNOTSUPP)
     }
 
     /// Returns the addresses that can be mapped, if not all can.
     #[inline]
-    pub fn aperture(&self) -> Option<IovaRange> {
+    pub(crate) fn aperture(&self) -> Option<IovaRange> {
         match *self {}
     }
 

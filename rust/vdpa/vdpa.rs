@@ -102,7 +102,6 @@ pub use self::{
         Vq, //
     },
     doorbell::Doorbells,
-    iommu_domain::IommuDomain,
     iotlb::{
         Iotlb,
         IotlbTable,

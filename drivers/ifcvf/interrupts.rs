@@ -38,8 +38,8 @@ pub(crate) enum Mode {
 
 /// The consumer's callbacks, and what interrupt handlers need to choose among them.
 pub(crate) struct Lines {
-    pub(crate) queues: KVVec<Pin<KBox<Callback>>>,
-    pub(crate) config: Pin<KBox<Callback>>,
+    pub(crate) queues: KVVec<Arc<Callback>>,
+    pub(crate) config: Arc<Callback>,
     isr: Window,
 }
 
@@ -48,12 +48,12 @@ impl Lines {
         let mut callbacks = KVVec::with_capacity(queues.into(), GFP_KERNEL)?;
 
         for _ in 0..queues {
-            callbacks.push(KBox::pin_init(Callback::new(), GFP_KERNEL)?, GFP_KERNEL)?;
+            callbacks.push(Callback::new()?, GFP_KERNEL)?;
         }
         Ok(Arc::new(
             Self {
                 queues: callbacks,
-                config: KBox::pin_init(Callback::new(), GFP_KERNEL)?,
+                config: Callback::new()?,
                 isr,
             },
             GFP_KERNEL,

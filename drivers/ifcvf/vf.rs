@@ -214,16 +214,12 @@ impl ConfigOps for Vf {
         self.hardware.kick(vq.get());
     }
 
-    fn vq_callback(&self, vq: VqIndex) -> Option<&Callback> {
-        self.hardware
-            .lines
-            .queues
-            .get(usize::from(vq))
-            .map(|callback| &**callback)
+    fn vq_callback(&self, vq: VqIndex) -> Option<Arc<Callback>> {
+        self.hardware.lines.queues.get(usize::from(vq)).cloned()
     }
 
-    fn config_callback(&self) -> Option<&Callback> {
-        Some(&self.hardware.lines.config)
+    fn config_callback(&self) -> Option<Arc<Callback>> {
+        Some(self.hardware.lines.config.clone())
     }
 
     fn set_vq_ready(&self, vq: VqIndex, ready: bool) {

@@ -6,11 +6,14 @@ use crate::{
     bindings,
     ops::Table,
     root_device::as_raw,
+    Callback,
     ConfigOps,
     Device,
     DmaMap,
     SetMap,
-    SoftDma, //
+    SoftDma,
+    SoftIommu,
+    VqIndex, //
 };
 use core::{
     marker::PhantomData,
@@ -30,7 +33,10 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
     types::Opaque, //
 };
 
@@ -40,8 +46,75 @@ pub(crate) struct Allocation<T> {
     // First, as `__vdpa_alloc_device()` demands.
     pub(crate) vdev: Opaque<bindings::vdpa_device>,
     data: MaybeUninit<T>,
-    // What `vdev` says does DMA, unless that is itself. Initialised with the data.
-    dma_device: MaybeUninit<Option<ARef<device::Device>>>,
+    // Initialised with the data.
+    kept: MaybeUninit<Kept>,
+}
+
+/// What the crate has of a device.
+///
+/// The parent says once where callbacks and mappings belong. If it were asked each time, it could
+/// say something else when they are to be removed than when they came, and what they point to would
+/// be used after it is freed.
+pub(crate) struct Kept {
+    /// What the device says does DMA, unless that is itself.
+    _dma_device: Option<ARef<device::Device>>,
+    vq_callbacks: KVVec<Option<Arc<Callback>>>,
+    config_callback: Option<Arc<Callback>>,
+    iommu: Option<Arc<SoftIommu>>,
+}
+
+impl Kept {
+    fn new<T: ConfigOps>(
+        info: &DeviceInfo<'_>,
+        data: &T,
+        iommu: Option<Arc<SoftIommu>>,
+    ) -> Result<Self> {
+        let nvqs = info.virtqueues;
+        let mut vq_callbacks = KVVec::with_capacity(nvqs as usize, GFP_KERNEL)?;
+
+        for vq in (0..nvqs).filter_map(|index| VqIndex::new(index, nvqs)) {
+            vq_callbacks.push(data.vq_callback(vq), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            _dma_device: info.dma_device.map(Into::into),
+            vq_callbacks,
+            config_callback: data.config_callback(),
+            iommu,
+        })
+    }
+
+    /// Returns the place for the callback of a virtqueue.
+    #[inline]
+    pub(crate) fn vq_callback(&self, vq: VqIndex) -> Option<&Callback> {
+        self.vq_callbacks.get(usize::from(vq))?.as_deref()
+    }
+
+    /// Returns the place for the callback for configuration changes.
+    #[inline]
+    pub(crate) fn config_callback(&self) -> Option<&Callback> {
+        self.config_callback.as_deref()
+    }
+
+    /// Removes all callbacks.
+    #[inline]
+    pub(crate) fn clear_callbacks(&self) {
+        for callback in self.vq_callbacks.iter().flatten() {
+            callback.clear();
+        }
+        if let Some(callback) = &self.config_callback {
+            callback.clear();
+        }
+    }
+
+    /// Returns the translation of a device in software.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` where it is no such device.
+    #[inline]
+    pub(crate) fn iommu(&self) -> Result<&SoftIommu> {
+        self.iommu.as_deref().ok_or(EOPNOTSUPP)
+    }
 }
 
 impl<T> Allocation<T> {
@@ -56,18 +129,28 @@ impl<T> Allocation<T> {
         unsafe { (*vdev.cast::<Self>()).data.assume_init_ref() }
     }
 
-    /// Drops the data, and the reference to the device that does DMA.
+    /// What the crate has of the device.
+    ///
+    /// # Safety
+    ///
+    /// As for [`data`](Self::data).
+    #[inline]
+    pub(crate) unsafe fn kept<'a>(vdev: *mut bindings::vdpa_device) -> &'a Kept {
+        // SAFETY: By the safety requirements of this function; it is initialised with the data.
+        unsafe { (*vdev.cast::<Self>()).kept.assume_init_ref() }
+    }
+
+    /// Drops the data, and what the crate has.
     ///
     /// # Safety
     ///
     /// As for [`data`](Self::data), and nobody uses the device from now on.
     #[inline]
     pub(crate) unsafe fn drop_data(vdev: *mut bindings::vdpa_device) {
-        // SAFETY: By the safety requirements of this function; the reference is initialised with
-        // the data.
+        // SAFETY: By the safety requirements of this function; both are initialised together.
         unsafe {
             (*vdev.cast::<Self>()).data.assume_init_drop();
-            (*vdev.cast::<Self>()).dma_device.assume_init_drop();
+            (*vdev.cast::<Self>()).kept.assume_init_drop();
         }
     }
 }
@@ -116,7 +199,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     /// Those of `data`, `EINVAL` where `info` contradicts itself, `ENOMEM`.
     #[inline]
     pub fn new(info: &DeviceInfo<'_>, data: impl PinInit<T, Error>) -> Result<Self> {
-        Self::with_table(info, const { &Table::<T>::PLATFORM }, data)
+        Self::with_table(info, const { &Table::<T>::PLATFORM }, |_| None, data)
     }
 
     /// Creates a device that takes a whole address space at a time.
@@ -129,7 +212,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     where
         T: SetMap,
     {
-        Self::with_table(info, const { &Table::<T>::SET_MAP }, data)
+        Self::with_table(info, const { &Table::<T>::SET_MAP }, |_| None, data)
     }
 
     /// Creates a device that takes one mapping at a time.
@@ -142,7 +225,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     where
         T: DmaMap,
     {
-        Self::with_table(info, const { &Table::<T>::DMA_MAP }, data)
+        Self::with_table(info, const { &Table::<T>::DMA_MAP }, |_| None, data)
     }
 
     /// Creates a device in software. `batch` says whether it is given whole address spaces, or one
@@ -166,12 +249,13 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
             const { &Table::<T>::SOFT_DMA_MAP }
         };
 
-        Self::with_table(info, table, data)
+        Self::with_table(info, table, |data| Some(data.iommu()), data)
     }
 
     fn with_table(
         info: &DeviceInfo<'_>,
         table: &'static bindings::vdpa_config_ops,
+        iommu: impl FnOnce(&T) -> Option<Arc<SoftIommu>>,
         data: impl PinInit<T, Error>,
     ) -> Result<Self> {
         const {
@@ -214,14 +298,25 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
             _data: PhantomData,
         };
 
-        // SAFETY: As above; the data stays where it is until it is dropped with the device, which
-        // takes the table that is set after it is initialised.
-        unsafe {
-            let this = vdev.as_ptr().cast::<Allocation<T>>();
+        let this = vdev.as_ptr().cast::<Allocation<T>>();
 
+        // SAFETY: Nobody else knows the device. The data stays where it is until it is dropped: just
+        // below, or with the device, which takes the table that is set after it is initialised.
+        let data = unsafe {
             pin_init::raw_try_init((&raw mut (*this).data).cast::<T>(), data)?;
-            (*this).dma_device = MaybeUninit::new(info.dma_device.map(Into::into));
-            (*vdev.as_ptr()).config = table;
+            (*this).data.assume_init_ref()
+        };
+        match Kept::new(info, data, iommu(data)) {
+            // SAFETY: As above.
+            Ok(kept) => unsafe {
+                (*this).kept = MaybeUninit::new(kept);
+                (*vdev.as_ptr()).config = table;
+            },
+            Err(error) => {
+                // SAFETY: It is initialised, and from here on not used any more.
+                unsafe { (*this).data.assume_init_drop() };
+                return Err(error);
+            }
         }
         // INVARIANT: Now it is complete.
         Ok(device)

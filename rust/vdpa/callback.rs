@@ -13,6 +13,7 @@ use kernel::{
             AtomicFlag,
             Release, //
         },
+        Arc,
         SpinLockIrq, //
     }, //
 };
@@ -56,10 +57,8 @@ impl Target {
 /// # Examples
 ///
 /// ```ignore
-/// #[pin_data]
 /// struct Queue {
-///     #[pin]
-///     callback: vdpa::Callback,
+///     callback: Arc<vdpa::Callback>,
 /// }
 ///
 /// fn buffers_used(queue: &Queue) {
@@ -76,13 +75,19 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// Creates an empty place.
+    /// Creates an empty place, which the device and the crate share.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     #[inline]
-    pub fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
+    pub fn new() -> Result<Arc<Self>> {
+        let new = pin_init!(Self {
             installed: AtomicFlag::new(false),
             target <- new_spinlock_irq!(None, "vdpa_callback"),
-        })
+        });
+
+        Arc::pin_init(new, GFP_KERNEL)
     }
 
     /// Calls the target, if there is one. Returns whether there was.

@@ -6,7 +6,10 @@
 #![expect(clippy::missing_safety_doc)]
 
 use crate::{
-    alloc::Allocation,
+    alloc::{
+        Allocation,
+        Kept, //
+    },
     bindings::{
         self,
         vdpa_config_ops,
@@ -164,6 +167,17 @@ impl<T: ConfigOps> Table<T> {
         unsafe { Allocation::data(vdev) }
     }
 
+    /// What the crate has of the device.
+    ///
+    /// # Safety
+    ///
+    /// As said for [`Table`].
+    #[inline]
+    pub(crate) unsafe fn kept<'a>(vdev: *mut vdpa_device) -> &'a Kept {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { Allocation::<T>::kept(vdev) }
+    }
+
     /// The device's data and a virtqueue index that was compared with the number of virtqueues.
     ///
     /// # Safety
@@ -246,10 +260,12 @@ impl<T: ConfigOps> Table<T> {
         cb: *mut bindings::vdpa_callback,
     ) {
         // SAFETY: See `Table`.
-        if let Ok((data, vq)) = unsafe { Self::data_and_vq(vdev, idx.into()) } {
-            if let Some(callback) = data.vq_callback(vq) {
+        if let Ok((_, vq)) = unsafe { Self::data_and_vq(vdev, idx.into()) } {
+            // SAFETY: As above.
+            if let Some(callback) = unsafe { Self::kept(vdev) }.vq_callback(vq) {
                 // SAFETY: `cb` is valid, and the consumer keeps what is in it alive until it
-                // replaces or removes it, or resets the device.
+                // replaces or removes it, or resets the device, all of which come to the same
+                // place.
                 unsafe { callback.install(&*cb) };
             }
         }

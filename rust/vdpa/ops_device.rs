@@ -17,8 +17,7 @@ use crate::{
     ConfigOps,
     Features,
     GroupId,
-    Status,
-    VqIndex, //
+    Status, //
 };
 use core::slice;
 use kernel::{
@@ -58,7 +57,7 @@ impl<T: ConfigOps> Table<T> {
         cb: *mut bindings::vdpa_callback,
     ) {
         // SAFETY: See `Table`.
-        if let Some(callback) = unsafe { Self::data(vdev) }.config_callback() {
+        if let Some(callback) = unsafe { Self::kept(vdev) }.config_callback() {
             // SAFETY: As in `set_vq_cb`.
             unsafe { callback.install(&*cb) };
         }
@@ -105,19 +104,10 @@ impl<T: ConfigOps> Table<T> {
     #[inline]
     pub(crate) unsafe fn do_reset(vdev: *mut vdpa_device) -> Result {
         // SAFETY: By the safety requirements of this function.
-        let data = unsafe { Self::data(vdev) };
-        let result = data.reset();
+        let result = unsafe { Self::data(vdev) }.reset();
 
         // SAFETY: As above.
-        let nvqs = unsafe { (*vdev).nvqs };
-        for vq in (0..nvqs).filter_map(|index| VqIndex::new(index, nvqs)) {
-            if let Some(callback) = data.vq_callback(vq) {
-                callback.clear();
-            }
-        }
-        if let Some(callback) = data.config_callback() {
-            callback.clear();
-        }
+        unsafe { Self::kept(vdev) }.clear_callbacks();
         result
     }
 

@@ -21,7 +21,8 @@ use crate::{
     MapRange,
     Permission,
     SetMap,
-    SoftDma, //
+    SoftDma,
+    SoftIommu, //
 };
 use kernel::{
     error::from_result,
@@ -172,19 +173,30 @@ impl<T: SoftDma> Table<T> {
         ..Self::SOFT
     };
 
+    /// The device's translation, which one with these tables has.
+    ///
+    /// # Safety
+    ///
+    /// As said for [`Table`].
+    #[inline]
+    unsafe fn iommu<'a>(vdev: *mut vdpa_device) -> Result<&'a SoftIommu> {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { Self::kept(vdev) }.iommu()
+    }
+
     unsafe extern "C" fn soft_set_map(
         vdev: *mut vdpa_device,
         asid: u32,
         iotlb: *mut bindings::vhost_iotlb,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: See `Table`.
-            let data = unsafe { Self::data(vdev) };
-
             // SAFETY: The IOTLB is valid and does not change during the call.
             let map = unsafe { Iotlb::from_raw(iotlb) };
-            data.iommu().set_map(Asid(asid), map)?;
-            data.mapped();
+
+            // SAFETY: See `Table`.
+            unsafe { Self::iommu(vdev) }?.set_map(Asid(asid), map)?;
+            // SAFETY: See `Table`.
+            unsafe { Self::data(vdev) }.mapped();
             Ok(0)
         })
     }
@@ -202,7 +214,7 @@ impl<T: SoftDma> Table<T> {
             let range = map_range(iova, size, pa, perm)?;
 
             // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.iommu().map(Asid(asid), range)?;
+            unsafe { Self::iommu(vdev) }?.map(Asid(asid), range)?;
             Ok(0)
         })
     }
@@ -217,9 +229,7 @@ impl<T: SoftDma> Table<T> {
             let range = iova_range(iova, size)?;
 
             // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }
-                .iommu()
-                .unmap(Asid(asid), range)?;
+            unsafe { Self::iommu(vdev) }?.unmap(Asid(asid), range)?;
             Ok(0)
         })
     }
@@ -227,7 +237,7 @@ impl<T: SoftDma> Table<T> {
     unsafe extern "C" fn soft_reset_map(vdev: *mut vdpa_device, asid: u32) -> c_int {
         from_result(|| {
             // SAFETY: See `Table`.
-            unsafe { Self::data(vdev) }.iommu().reset_map(Asid(asid))?;
+            unsafe { Self::iommu(vdev) }?.reset_map(Asid(asid))?;
             Ok(0)
         })
     }
@@ -236,17 +246,21 @@ impl<T: SoftDma> Table<T> {
         vdev: *mut vdpa_device,
         mm: *mut bindings::mm_struct,
     ) -> c_int {
-        // SAFETY: `mm` is valid during the call.
-        let mm = unsafe { Mm::from_raw(mm) }.into();
+        from_result(|| {
+            // SAFETY: `mm` is valid during the call.
+            let mm = unsafe { Mm::from_raw(mm) }.into();
 
-        // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.iommu().set_mm(Some(mm));
-        0
+            // SAFETY: See `Table`.
+            unsafe { Self::iommu(vdev) }?.set_mm(Some(mm));
+            Ok(0)
+        })
     }
 
     unsafe extern "C" fn soft_unbind_mm(vdev: *mut vdpa_device) {
         // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.iommu().set_mm(None);
+        if let Ok(iommu) = unsafe { Self::iommu(vdev) } {
+            iommu.set_mm(None);
+        }
     }
 
     unsafe extern "C" fn soft_reset(vdev: *mut vdpa_device) -> c_int {
@@ -257,7 +271,7 @@ impl<T: SoftDma> Table<T> {
     unsafe extern "C" fn soft_compat_reset(vdev: *mut vdpa_device, flags: u32) -> c_int {
         from_result(|| {
             // SAFETY: See `Table`.
-            let iommu = unsafe { Self::data(vdev) }.iommu();
+            let iommu = unsafe { Self::iommu(vdev) }?;
 
             // SAFETY: See `Table`.
             unsafe { Self::do_reset(vdev) }?;
@@ -276,7 +290,9 @@ impl<T: SoftDma> Table<T> {
         _idx: u16,
     ) -> bindings::virtio_map {
         // SAFETY: See `Table`.
-        unsafe { Self::data(vdev) }.iommu().set_kernel_driver(true);
+        if let Ok(iommu) = unsafe { Self::iommu(vdev) } {
+            iommu.set_kernel_driver(true);
+        }
         // SAFETY: As above; the field does not change.
         unsafe { (*vdev).vmap }
     }

@@ -25,7 +25,8 @@ use kernel::{
     build_error,
     cpumask::Cpumask,
     error::VTABLE_DEFAULT_ERROR,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// The operations of a vDPA device.
@@ -80,15 +81,16 @@ pub trait ConfigOps: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Returns the place where the consumer's callback for a virtqueue is kept.
+    /// Returns the place for the consumer's callback for a virtqueue. [`None`] if the device never
+    /// uses buffers of that.
     ///
     /// The device calls it when it has used buffers. It is filled by the consumer, and emptied by
-    /// a reset. Each virtqueue has one.
-    fn vq_callback(&self, vq: VqIndex) -> Option<&Callback>;
+    /// a reset. Asked once for each virtqueue, when the device is made.
+    fn vq_callback(&self, vq: VqIndex) -> Option<Arc<Callback>>;
 
-    /// Returns the place where the consumer's callback for configuration changes is kept, if the
-    /// device has such changes.
-    fn config_callback(&self) -> Option<&Callback> {
+    /// Returns the place for the consumer's callback for configuration changes, if the device has
+    /// such changes. Asked once, when the device is made.
+    fn config_callback(&self) -> Option<Arc<Callback>> {
         None
     }
 
@@ -283,8 +285,8 @@ pub trait DmaMap: ConfigOps {
 /// The crate fills the tables of the [`SoftIommu`] from the consumer's mappings; the device only
 /// reads and writes through it.
 pub trait SoftDma: ConfigOps {
-    /// Returns the device's translation.
-    fn iommu(&self) -> &SoftIommu;
+    /// Returns the device's translation. Asked once, when the device is made.
+    fn iommu(&self) -> Arc<SoftIommu>;
 
     /// All mappings were replaced: what could not be reached may be there now.
     ///

@@ -24,6 +24,7 @@ use kernel::{
             Relaxed, //
         },
         lock::mutex::MutexGuard,
+        Arc,
         Mutex, //
     },
 };
@@ -137,10 +138,15 @@ pub struct SoftIommu {
 }
 
 impl SoftIommu {
-    /// Creates `spaces` address spaces of up to `limit` mappings each.
+    /// Creates `spaces` address spaces of up to `limit` mappings each, which the device and the crate
+    /// share.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     #[inline]
-    pub fn new(spaces: u32, limit: usize) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
+    pub fn new(spaces: u32, limit: usize) -> Result<Arc<Self>> {
+        let new = try_pin_init!(Self {
             limit,
             changes: Atomic::new(0),
             tables <- new_mutex!(
@@ -157,7 +163,9 @@ impl SoftIommu {
                 },
                 "vdpa_soft_iommu"
             ),
-        })
+        }? Error);
+
+        Arc::pin_init(new, GFP_KERNEL)
     }
 
     /// Opens the device's view of memory.

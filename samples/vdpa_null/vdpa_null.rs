@@ -4,7 +4,11 @@
 
 #![deny(unsafe_code)]
 
-use kernel::{new_mutex, prelude::*, sync::Mutex};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex},
+};
 use vdpa::{
     bindings, mgmt, Callback, ConfigOps, DeviceInfo, Features, RootDevice, Status,
     UnregisteredDevice, VqAddress, VqIndex, VqState,
@@ -22,8 +26,7 @@ struct State {
 
 #[pin_data]
 struct Null {
-    #[pin]
-    callback: Callback,
+    callback: Arc<Callback>,
     #[pin]
     state: Mutex<State>,
 }
@@ -56,8 +59,8 @@ impl ConfigOps for Null {
         *self.state.lock() = State::default();
         Ok(())
     }
-    fn vq_callback(&self, _vq: VqIndex) -> Option<&Callback> {
-        Some(&self.callback)
+    fn vq_callback(&self, _vq: VqIndex) -> Option<Arc<Callback>> {
+        Some(self.callback.clone())
     }
     fn set_vq_address(&self, _vq: VqIndex, _address: VqAddress) -> Result {
         Ok(())
@@ -109,7 +112,7 @@ impl mgmt::Operations for NullOperations {
         UnregisteredDevice::new(
             &info,
             try_pin_init!(Null {
-                callback <- Callback::new(),
+                callback: Callback::new()?,
                 state <- new_mutex!(State::default()),
             }),
         )

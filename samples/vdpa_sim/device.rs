@@ -68,10 +68,7 @@ impl<M: Model> Device<M> {
             Sim::new(CString::try_from(name)?, model, offered, params),
             GFP_KERNEL,
         )?;
-        let worker = Worker::new(
-            fmt!("vDPA sim worker: {}", sim.name()),
-            sim.clone(),
-        )?;
+        let worker = Worker::new(fmt!("vDPA sim worker: {}", sim.name()), sim.clone())?;
 
         UnregisteredDevice::in_software(
             &DeviceInfo {
@@ -104,7 +101,7 @@ impl<M: Model> Device<M> {
     }
 
     fn line(&self, vq: VqIndex) -> Option<&Line> {
-        self.sim.lines.get(usize::from(vq)).map(|line| &**line)
+        self.sim.lines.get(usize::from(vq))
     }
 
     /// Starts a virtqueue, or says why not.
@@ -158,12 +155,12 @@ impl<M: Model> ConfigOps for Device<M> {
         }
     }
 
-    fn vq_callback(&self, vq: VqIndex) -> Option<&Callback> {
-        Some(&self.line(vq)?.callback)
+    fn vq_callback(&self, vq: VqIndex) -> Option<Arc<Callback>> {
+        Some(self.line(vq)?.callback.clone())
     }
 
-    fn config_callback(&self) -> Option<&Callback> {
-        Some(&self.sim.config_callback)
+    fn config_callback(&self) -> Option<Arc<Callback>> {
+        Some(self.sim.config_callback.clone())
     }
 
     fn set_vq_ready(&self, vq: VqIndex, ready: bool) {
@@ -359,8 +356,8 @@ impl<M: Model> ConfigOps for Device<M> {
 }
 
 impl<M: Model> SoftDma for Device<M> {
-    fn iommu(&self) -> &SoftIommu {
-        &self.sim.iommu
+    fn iommu(&self) -> Arc<SoftIommu> {
+        self.sim.iommu.clone()
     }
 
     fn mapped(&self) {

@@ -18,6 +18,7 @@ use kernel::{
             AtomicFlag,
             Relaxed, //
         },
+        Arc,
         Mutex, //
     },
 };
@@ -126,10 +127,8 @@ pub(crate) struct State<M> {
 }
 
 /// What is reached without the lock of the state.
-#[pin_data]
 pub(crate) struct Line {
-    #[pin]
-    pub(crate) callback: Callback,
+    pub(crate) callback: Arc<Callback>,
     /// The queue is started; see `Device::kick_vq`.
     pub(crate) ready: AtomicFlag,
 }
@@ -142,11 +141,9 @@ pub(crate) struct Sim<M: Model> {
     name: CString,
     #[pin]
     pub(crate) state: Mutex<State<M>>,
-    #[pin]
-    pub(crate) iommu: SoftIommu,
-    #[pin]
-    pub(crate) config_callback: Callback,
-    pub(crate) lines: KVec<Pin<KBox<Line>>>,
+    pub(crate) iommu: Arc<SoftIommu>,
+    pub(crate) config_callback: Arc<Callback>,
+    pub(crate) lines: KVec<Line>,
     /// A ring could not be reached, and shall be looked at again when something is mapped: what was
     /// announced meanwhile is not announced again. Written with the lock of the state held.
     pub(crate) stuck: AtomicFlag,
@@ -179,18 +176,15 @@ impl<M: Model> Sim<M> {
                 },
                 "vdpa_sim"
             ),
-            iommu <- SoftIommu::new(M::ADDRESS_SPACES, params.max_iotlb_entries),
-            config_callback <- Callback::new(),
+            iommu: SoftIommu::new(M::ADDRESS_SPACES, params.max_iotlb_entries)?,
+            config_callback: Callback::new()?,
             lines: {
                 let mut lines = KVec::with_capacity(M::QUEUES as usize, GFP_KERNEL)?;
                 for _ in 0..M::QUEUES {
-                    let line = KBox::pin_init(
-                        pin_init!(Line {
-                            callback <- Callback::new(),
-                            ready: AtomicFlag::new(false),
-                        }),
-                        GFP_KERNEL,
-                    )?;
+                    let line = Line {
+                        callback: Callback::new()?,
+                        ready: AtomicFlag::new(false),
+                    };
                     lines.push(line, GFP_KERNEL)?;
                 }
                 lines

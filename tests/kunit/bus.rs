@@ -11,6 +11,7 @@ use kernel::{
     driver,
     module::this_module,
     prelude::*,
+    sync::Arc,
     types::ScopeGuard, //
 };
 use vdpa::{
@@ -124,8 +125,7 @@ pub(crate) fn load<const N: u8>(name: &'static CStr) -> Result<impl Drop> {
 /// A parent of which it is noted when it goes.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Parent {
-    #[pin]
-    callback: Callback,
+    callback: Arc<Callback>,
     num_max: u16,
 }
 
@@ -140,7 +140,7 @@ impl Parent {
     /// The largest size of its virtqueues, or why it cannot be made.
     pub(crate) fn new(num_max: Result<u16>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            callback <- Callback::new(),
+            callback: Callback::new()?,
             num_max: num_max?,
         })
     }
@@ -153,8 +153,8 @@ impl ConfigOps for Parent {
     }
     fn set_vq_num(&self, _vq: VqIndex, _num: u32) {}
     fn kick_vq(&self, _vq: VqIndex) {}
-    fn vq_callback(&self, _vq: VqIndex) -> Option<&Callback> {
-        Some(&self.callback)
+    fn vq_callback(&self, _vq: VqIndex) -> Option<Arc<Callback>> {
+        Some(self.callback.clone())
     }
     fn set_vq_ready(&self, _vq: VqIndex, _ready: bool) {}
     fn get_vq_ready(&self, _vq: VqIndex) -> bool {

@@ -17,7 +17,14 @@ use kernel::{
     cpumask::Cpumask,
     new_spinlock_irq,
     prelude::*,
-    sync::SpinLockIrq, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        SpinLockIrq, //
+    },
 };
 use vdpa::{
     bindings,
@@ -111,22 +118,21 @@ struct State {
 pub(crate) struct Full {
     #[pin]
     pub(crate) calls: Calls,
-    #[pin]
-    pub(crate) vq_callback: Callback,
-    #[pin]
-    pub(crate) config_callback: Callback,
+    pub(crate) vq_callback: Arc<Callback>,
+    pub(crate) config_callback: Arc<Callback>,
     #[pin]
     state: SpinLockIrq<State>,
-    #[pin]
-    iommu: SoftIommu,
+    pub(crate) iommu: Arc<SoftIommu>,
+    /// How often it was asked where callbacks and mappings belong.
+    pub(crate) places: Atomic<i32>,
 }
 
 impl Full {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             calls <- Calls::new(),
-            vq_callback <- Callback::new(),
-            config_callback <- Callback::new(),
+            vq_callback: Callback::new()?,
+            config_callback: Callback::new()?,
             state <- new_spinlock_irq!(
                 State {
                     status: Status::default(),
@@ -138,7 +144,8 @@ impl Full {
                 },
                 "vdpa_kunit_state"
             ),
-            iommu <- SoftIommu::new(SPACES, LIMIT),
+            iommu: SoftIommu::new(SPACES, LIMIT)?,
+            places: Atomic::new(0),
         })
     }
 
@@ -201,12 +208,14 @@ impl ConfigOps for Full {
             .note(Op::KickWithData, [number(vq), data.into(), 0, 0]);
     }
 
-    fn vq_callback(&self, _vq: VqIndex) -> Option<&Callback> {
-        Some(&self.vq_callback)
+    fn vq_callback(&self, _vq: VqIndex) -> Option<Arc<Callback>> {
+        self.places.fetch_add(1, Relaxed);
+        Some(self.vq_callback.clone())
     }
 
-    fn config_callback(&self) -> Option<&Callback> {
-        Some(&self.config_callback)
+    fn config_callback(&self) -> Option<Arc<Callback>> {
+        self.places.fetch_add(1, Relaxed);
+        Some(self.config_callback.clone())
     }
 
     fn set_vq_ready(&self, vq: VqIndex, ready: bool) {
@@ -397,7 +406,8 @@ impl DmaMap for Full {
 }
 
 impl SoftDma for Full {
-    fn iommu(&self) -> &SoftIommu {
-        &self.iommu
+    fn iommu(&self) -> Arc<SoftIommu> {
+        self.places.fetch_add(1, Relaxed);
+        self.iommu.clone()
     }
 }

@@ -9,7 +9,10 @@ use crate::{
     },
     table::table, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 use vdpa::{
     bindings,
     Asid,
@@ -33,14 +36,13 @@ use vdpa::{
 /// The parent.
 #[pin_data]
 struct Bare {
-    #[pin]
-    callback: Callback,
+    callback: Arc<Callback>,
 }
 
 impl Bare {
     fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            callback <- Callback::new(),
+            callback: Callback::new()?,
         })
     }
 }
@@ -52,8 +54,8 @@ impl ConfigOps for Bare {
     }
     fn set_vq_num(&self, _vq: VqIndex, _num: u32) {}
     fn kick_vq(&self, _vq: VqIndex) {}
-    fn vq_callback(&self, _vq: VqIndex) -> Option<&Callback> {
-        Some(&self.callback)
+    fn vq_callback(&self, _vq: VqIndex) -> Option<Arc<Callback>> {
+        Some(self.callback.clone())
     }
     fn set_vq_ready(&self, _vq: VqIndex, _ready: bool) {}
     fn get_vq_ready(&self, _vq: VqIndex) -> bool {

@@ -240,6 +240,28 @@ mod tests {
         Ok(())
     }
 
+    // A parent that names another place later cannot have what it was given before stay where it is.
+    #[test]
+    fn a_parent_says_once_where_callbacks_and_mappings_belong() -> Result {
+        let counter = Atomic::new(0);
+        let bed = Bed::in_software(false)?;
+        let mut callback = callback(&counter);
+
+        check_eq!(bed.parent().places.load(Relaxed), QUEUES as i32 + 2);
+        bed.parent().places.store(0, Relaxed);
+        bed.with(|dev| {
+            op!(dev, set_vq_cb, 0, &raw mut callback)?;
+            op!(dev, set_config_cb, &raw mut callback)?;
+            check_eq!(op!(dev, dma_map, 0, 0x1000, 0x1000, 0, 1, null_mut())?, 0);
+            check_eq!(op!(dev, dma_unmap, 0, 0x1000, 0x1000)?, 0);
+            check_eq!(op!(dev, reset)?, 0);
+            Ok(())
+        })?;
+        check_eq!(bed.parent().places.load(Relaxed), 0);
+        check!(!bed.parent().vq_callback.call());
+        Ok(())
+    }
+
     #[test]
     fn the_format_of_a_state_is_what_was_negotiated() -> Result {
         let bed = Bed::platform()?;

@@ -20,8 +20,7 @@ use vdpa::{
     IommuGuard,
     IovaRange,
     MapRange,
-    Permission,
-    SoftDma, //
+    Permission, //
 };
 
 /// Returns the physical address of a page.
@@ -70,6 +69,6 @@ impl Guest {
 
     /// Opens the device's view of memory.
     pub(crate) fn lock(&self) -> Result<IommuGuard<'_>> {
-        self.bed.parent().iommu().lock()
+        self.bed.parent().iommu.lock()
     }
 }

@@ -141,7 +141,7 @@ mod tests {
         check_eq!(soft.read(0x1_1ffd, &mut buf), Err(EFAULT));
         check_eq!(soft.write(0x1_1ffd, &buf), Err(EFAULT));
 
-        let iommu = soft.bed.parent().iommu().lock()?;
+        let iommu = soft.bed.parent().iommu.lock()?;
         let memory = iommu.memory(Asid(0));
         check_eq!(memory.read_array::<6>(0x1_0ffd)?, [1, 2, 3, 4, 5, 6]);
         memory.write_array(0x1_0ffe, [9; 4])?;
@@ -167,7 +167,7 @@ mod tests {
             check_eq!(soft.map(iova, SIZE, phys(&soft.pages[0]), perm)?, 0);
             check_eq!(soft.read(iova, &mut [0]).is_ok(), perm & VHOST_MAP_RO != 0);
             check_eq!(soft.write(iova, &[0]).is_ok(), perm & VHOST_MAP_WO != 0);
-            let iommu = soft.bed.parent().iommu().lock()?;
+            let iommu = soft.bed.parent().iommu.lock()?;
             let memory = iommu.memory(Asid(0));
             check_eq!(
                 memory.load_acquire_u16(iova).is_ok(),
@@ -191,7 +191,7 @@ mod tests {
         // Even here, odd in memory.
         check_eq!(soft.map(0x2000, 4, addr + 1, VHOST_MAP_RW)?, 0);
 
-        let iommu = soft.bed.parent().iommu().lock()?;
+        let iommu = soft.bed.parent().iommu.lock()?;
         let memory = iommu.memory(Asid(0));
         memory.store_release_u16(0x1000, 0x1234)?;
         check_eq!(memory.load_acquire_u16(0x1000)?, 0x1234);
@@ -288,7 +288,7 @@ mod tests {
         let addr = phys(&soft.pages[0]);
 
         check_eq!(soft.map(0x10, 1, addr, VHOST_MAP_RW)?, 0);
-        let iommu = soft.bed.parent().iommu().lock()?;
+        let iommu = soft.bed.parent().iommu.lock()?;
         check!(iommu.memory(Asid(0)).read(0x10, &mut [0]).is_ok());
         for asid in [1, 2, u32::MAX] {
             check_eq!(iommu.memory(Asid(asid)).read(0x10, &mut [0]), Err(EFAULT));

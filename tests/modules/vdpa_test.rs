@@ -12,7 +12,10 @@ use kernel::{
     cpumask::Cpumask,
     new_mutex,
     prelude::*,
-    sync::Mutex, //
+    sync::{
+        Arc,
+        Mutex, //
+    },
 };
 use vdpa::{
     bindings,
@@ -107,8 +110,7 @@ struct State {
 #[pin_data]
 struct Test {
     fail: Step,
-    #[pin]
-    callback: Callback,
+    callback: Arc<Callback>,
     #[pin]
     state: Mutex<State>,
     // Kicks come in any context, for which the state's lock is none.
@@ -124,7 +126,7 @@ impl Test {
             } else {
                 fail
             },
-            callback <- Callback::new(),
+            callback: Callback::new()?,
             state <- new_mutex!(State::default()),
             kicks <- kernel::new_spinlock_irq!([Seen::default(); QUEUES]),
         })
@@ -222,8 +224,8 @@ impl ConfigOps for Test {
         self.fails(Step::Reset)
     }
 
-    fn vq_callback(&self, _vq: VqIndex) -> Option<&Callback> {
-        Some(&self.callback)
+    fn vq_callback(&self, _vq: VqIndex) -> Option<Arc<Callback>> {
+        Some(self.callback.clone())
     }
 
     fn set_vq_address(&self, _vq: VqIndex, _address: VqAddress) -> Result {

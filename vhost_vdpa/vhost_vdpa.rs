@@ -6,10 +6,10 @@
 //! with which a virtual machine monitor, or a driver in user space, sets the device up: it is a
 //! vhost device whose virtqueues are worked on by the vDPA device.
 //!
-//! - [`device`]: the character device, and who may use it;
+//! - [`device`] and [`file`]: the character device, and who may use it;
 //! - [`session`]: what one process has set up, with its parts [`status`], [`features`], [`config`],
-//!   [`vring`], [`line`], [`spaces`] and [`doorbell`];
-//! - [`ioctl`], [`uapi`] and [`message`]: how it is told what to set up.
+//!   [`vring`], [`line`] and [`call`], [`spaces`] with [`segments`] and [`update`], and [`doorbell`];
+//! - [`ioctl`], [`uapi`], [`message`] and [`mem_table`]: how it is told what to set up.
 //!
 //! C header: `include/uapi/linux/vhost.h`
 

@@ -65,6 +65,11 @@ inner() {
 	[ $status = 33 ] || { echo "QEMU ended with status $status"; return 1; }
 }
 
+# has_ended PID: whether the QEMU of an inner guest has.
+has_ended() {
+	! kill -0 "$1"
+}
+
 # slowly SECONDS COMMAND...: until it succeeds. To ask more often would take time from QEMU.
 slowly() {
 	local left=$1

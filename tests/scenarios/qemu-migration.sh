@@ -66,10 +66,6 @@ rounds() {
 	[ "$(grep -c "is complete" "/tmp/$1.console")" -ge "$2" ]
 }
 
-has_ended() {
-	! kill -0 "$1"
-}
-
 # migrate FROM TO: and the guest goes on where it was. Most likely this happens within a round.
 migrate() {
 	local from=$1 to=$2

@@ -24,10 +24,6 @@ within() {
 	[ $(($(cut -d . -f 1 /proc/uptime) - begin)) -lt "$most" ]
 }
 
-has_ended() {
-	! kill -0 "$1"
-}
-
 is_busy() {
 	grep -q "busy from now on" /tmp/inner.console
 }

@@ -166,7 +166,7 @@ fn on_kernel(places: &Places, mut scenarios: Vec<Scenario>) -> Vec<Scenario> {
             // What it leaves is beside what it leaves on the other kernel.
             scenario.name += DEBUGGING;
             scenario.timeout *= SLOWNESS;
-            scenario.append.push(POISONED.to_owned());
+            scenario.machine.append.push(POISONED.to_owned());
         }
     }
     scenarios

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
 
-use crate::scenario::Scenario;
+use crate::scenario::Machine;
 
 /// The program, which lies beside this one.
 const PROGRAM: &str = "ifcvf-model";
@@ -45,7 +45,7 @@ pub fn in_directory(text: &str, directory: &Path) -> String {
 }
 
 /// What QEMU has to be told to have these devices.
-pub fn arguments(scenario: &Scenario, directory: &Path) -> Vec<String> {
+pub fn arguments(machine: &Machine, directory: &Path) -> Vec<String> {
     let sockets = Sockets(directory);
     let console = sockets.console();
     let mut arguments = vec![
@@ -53,7 +53,7 @@ pub fn arguments(scenario: &Scenario, directory: &Path) -> Vec<String> {
         "-object".to_owned(),
         format!(
             "memory-backend-memfd,id=ram,share=on,size={}",
-            scenario.memory
+            machine.memory
         ),
         "-machine".to_owned(),
         "q35,memory-backend=ram".to_owned(),
@@ -62,13 +62,13 @@ pub fn arguments(scenario: &Scenario, directory: &Path) -> Vec<String> {
         "-serial".to_owned(),
         "chardev:model".to_owned(),
     ];
-    if scenario.iommu {
+    if machine.iommu {
         arguments.push("-device".to_owned());
         // With caching mode the guest says what it maps, and QEMU passes that on. Remapped interrupts
         // are of no interest, and make the kernel try how fast its timer is, which this may not be.
         arguments.push("intel-iommu,caching-mode=on,intremap=off".to_owned());
     }
-    for number in 0..scenario.models.len() {
+    for number in 0..machine.models.len() {
         arguments.push("-device".to_owned());
         arguments.push(format!(
             "{{\"driver\":\"vfio-user-pci\",\"addr\":\"{:x}.0\",\
@@ -81,13 +81,13 @@ pub fn arguments(scenario: &Scenario, directory: &Path) -> Vec<String> {
 }
 
 impl Model {
-    /// Starts the model for a scenario, if it wants one, and waits until it listens.
-    pub fn start(scenario: &Scenario, directory: &Path, log: &Path) -> Result<Option<Self>> {
-        if scenario.models.is_empty() {
+    /// Starts the model for a machine, if it wants one, and waits until it listens.
+    pub fn start(machine: &Machine, directory: &Path, log: &Path) -> Result<Option<Self>> {
+        if machine.models.is_empty() {
             return Ok(None);
         }
         ensure!(
-            scenario.models.len() <= SLOTS,
+            machine.models.len() <= SLOTS,
             "there is room for {SLOTS} models"
         );
         let sockets = Sockets(directory);
@@ -98,7 +98,7 @@ impl Model {
         let program = std::env::current_exe()?.with_file_name(PROGRAM);
         let mut command = Command::new(&program);
         command.arg("--once").arg("--console").arg(&console);
-        for (number, settings) in scenario.models.iter().enumerate() {
+        for (number, settings) in machine.models.iter().enumerate() {
             let socket = sockets.device(number);
             let settings = in_directory(settings, directory);
             let separator = if settings.is_empty() { "" } else { "," };
@@ -155,12 +155,13 @@ impl Drop for Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Scenario;
 
     #[test]
     fn devices() {
         let text = "# model: size=64\n# model:\n# iommu: intel\n";
         let scenario = Scenario::parse(Path::new("x/some.sh"), text).unwrap();
-        let arguments = arguments(&scenario, Path::new("d")).join(" ");
+        let arguments = arguments(&scenario.machine, Path::new("d")).join(" ");
         assert!(arguments.contains("\"addr\":\"8.0\""), "{arguments}");
         assert!(arguments.contains("\"path\":\"d/vf1\""), "{arguments}");
         let iommu = arguments.find("intel-iommu").unwrap();

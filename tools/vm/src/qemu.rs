@@ -17,7 +17,7 @@ use crate::console;
 use crate::initramfs;
 use crate::model::{self, Model};
 use crate::outcome::Outcome;
-use crate::scenario::Scenario;
+use crate::scenario::{Machine, Scenario};
 use crate::Places;
 
 /// What the guest writes to the debug-exit port when no check failed; QEMU exits with `2n + 1`.
@@ -74,9 +74,9 @@ pub fn run(
     let logs = Logs::new(places, &scenario.name)?;
     let begin = Instant::now();
     let directory = places.scratch(&format!("vm/{}", scenario.name))?;
-    let mut command = command(places, scenario, accel, &archive, &logs);
-    add_devices(&mut command, scenario, &directory);
-    let model = Model::start(scenario, &directory, &logs.model)?;
+    let mut command = command(places, &scenario.machine, accel, &archive, &logs);
+    add_devices(&mut command, &scenario.machine, &directory);
+    let model = Model::start(&scenario.machine, &directory, &logs.model)?;
     let end = run_command(&mut command, &logs, scenario.timeout, show)?;
     let mut outcome = judge(scenario, &logs, &end)?;
     if let Some(complaint) = model.map(Model::finish).transpose()?.flatten() {
@@ -92,13 +92,13 @@ pub fn run(
 
 fn command(
     places: &Places,
-    scenario: &Scenario,
+    wanted: &Machine,
     accel: Accel,
     archive: &Path,
     logs: &Logs,
 ) -> Command {
-    let mut command = machine(places, archive, logs, &scenario.append);
-    if scenario.icount {
+    let mut command = machine(places, archive, logs, &wanted.append);
+    if wanted.icount {
         // Only one CPU can count, and only when it is emulated.
         command.args([
             "-accel",
@@ -109,16 +109,16 @@ fn command(
     } else {
         command.args(["-accel", accel.argument()]);
     }
-    command.args(["-smp", &scenario.cpus.to_string(), "-m", &scenario.memory]);
+    command.args(["-smp", &wanted.cpus.to_string(), "-m", &wanted.memory]);
     command
 }
 
 /// What a scenario has besides. Sockets are in the directory.
-fn add_devices(command: &mut Command, scenario: &Scenario, directory: &Path) {
-    if !scenario.models.is_empty() {
-        command.args(model::arguments(scenario, directory));
+fn add_devices(command: &mut Command, wanted: &Machine, directory: &Path) {
+    if !wanted.models.is_empty() {
+        command.args(model::arguments(wanted, directory));
     }
-    let more = scenario.qemu.iter();
+    let more = wanted.qemu.iter();
     command.args(more.map(|word| model::in_directory(word, directory)));
 }
 
@@ -221,7 +221,8 @@ fn judge(scenario: &Scenario, logs: &Logs, end: &End) -> Result<Outcome> {
     let log = fs::read_to_string(&logs.scenario)?;
     let (mut outcome, ended) = Outcome::from_log(&log);
 
-    if let Some((lines, count)) = console::first_report(&console, scenario.allocations_fail) {
+    if let Some((lines, count)) = console::first_report(&console, scenario.machine.allocations_fail)
+    {
         outcome.failures.push(format!(
             "the kernel has nothing to report: {count} lines in {}\n{}",
             logs.console.display(),

@@ -51,12 +51,21 @@ pub struct Scenario {
     pub tools: Vec<String>,
     /// Files that the guest shall find.
     pub files: Vec<PathBuf>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// What it is run on.
+    pub machine: Machine,
+    /// For which kernels it is.
+    pub kernels: Kernels,
+}
+
+/// A machine, without what is in it. Scenarios that ask for the same one can share a boot.
+#[derive(PartialEq, Eq)]
+pub struct Machine {
     /// Virtual CPUs.
     pub cpus: u32,
     /// Memory, as QEMU takes it.
     pub memory: String,
-    /// How long it may take.
-    pub timeout: Duration,
     /// Words for the kernel's command line.
     pub append: Vec<String>,
     /// More arguments for QEMU.
@@ -69,8 +78,6 @@ pub struct Scenario {
     pub iommu: bool,
     /// Whether allocations fail, of which the kernel may speak.
     pub allocations_fail: bool,
-    /// For which kernels it is.
-    pub kernels: Kernels,
 }
 
 /// Kernels that a scenario can be run on.
@@ -129,21 +136,23 @@ impl Scenario {
             .to_string_lossy()
             .into_owned();
         let mut scenario = Self {
-            cpus: 0,
             title: name.clone(),
             name,
             scripts: vec![path.to_owned()],
             modules: Vec::new(),
             tools: Vec::new(),
             files: Vec::new(),
-            memory: "1G".to_owned(),
             timeout: Duration::from_secs(120),
-            append: Vec::new(),
-            qemu: Vec::new(),
-            icount: false,
-            models: Vec::new(),
-            iommu: false,
-            allocations_fail: false,
+            machine: Machine {
+                cpus: 0,
+                memory: "1G".to_owned(),
+                append: Vec::new(),
+                qemu: Vec::new(),
+                icount: false,
+                models: Vec::new(),
+                iommu: false,
+                allocations_fail: false,
+            },
             kernels: Kernels::All,
         };
         for line in text.lines().take_while(|line| line.starts_with('#')) {
@@ -153,31 +162,19 @@ impl Scenario {
                     .with_context(|| format!("line '{line}'"))?;
             }
         }
+        let machine = &mut scenario.machine;
         ensure!(
-            !scenario.icount || scenario.cpus <= 1,
+            !machine.icount || machine.cpus <= 1,
             "with icount there is one CPU"
         );
         ensure!(
-            !scenario.iommu || !scenario.models.is_empty(),
+            !machine.iommu || !machine.models.is_empty(),
             "an IOMMU is of use to models only"
         );
-        if scenario.cpus == 0 {
-            scenario.cpus = if scenario.icount { 1 } else { 2 };
+        if machine.cpus == 0 {
+            machine.cpus = if machine.icount { 1 } else { 2 };
         }
         Ok(scenario)
-    }
-
-    /// Whether both ask for the same machine, whatever they ask to have in it.
-    fn same_machine(&self, other: &Self) -> bool {
-        self.cpus == other.cpus
-            && self.memory == other.memory
-            && self.append == other.append
-            && self.qemu == other.qemu
-            && self.icount == other.icount
-            && self.models == other.models
-            && self.iommu == other.iommu
-            && self.allocations_fail == other.allocations_fail
-            && self.kernels.same(&other.kernels)
     }
 
     /// Has another one run after this one, in the same boot.
@@ -195,7 +192,11 @@ impl Scenario {
     pub fn together(scenarios: Vec<Self>, most: usize) -> Vec<Self> {
         let mut boots: Vec<Self> = Vec::new();
         for scenario in scenarios {
-            let fits = |boot: &&mut Self| boot.scripts.len() < most && boot.same_machine(&scenario);
+            let fits = |boot: &&mut Self| {
+                boot.scripts.len() < most
+                    && boot.machine == scenario.machine
+                    && boot.kernels.same(&scenario.kernels)
+            };
             match boots.iter_mut().find(fits) {
                 Some(boot) => boot.append(scenario),
                 None => boots.push(scenario),
@@ -206,6 +207,7 @@ impl Scenario {
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let words = || value.split_whitespace();
+        let machine = &mut self.machine;
         match key {
             "title" => self.title = value.to_owned(),
             "modules" => {
@@ -215,25 +217,25 @@ impl Scenario {
             }
             "tools" => self.tools.extend(words().map(str::to_owned)),
             "files" => self.files.extend(words().map(PathBuf::from)),
-            "cpus" => self.cpus = number(value)?,
-            "memory" => self.memory = value.to_owned(),
+            "cpus" => machine.cpus = number(value)?,
+            "memory" => machine.memory = value.to_owned(),
             "timeout" => self.timeout = Duration::from_secs(number(value)?.into()),
-            "append" => self.append.extend(words().map(str::to_owned)),
-            "qemu" => self.qemu.extend(words().map(str::to_owned)),
+            "append" => machine.append.extend(words().map(str::to_owned)),
+            "qemu" => machine.qemu.extend(words().map(str::to_owned)),
             "icount" => {
-                self.icount = match value {
+                machine.icount = match value {
                     "yes" => true,
                     "no" => false,
                     _ => bail!("'{value}' is neither yes nor no"),
                 }
             }
-            "model" => self.models.push(value.to_owned()),
+            "model" => machine.models.push(value.to_owned()),
             "iommu" => match value {
-                "intel" => self.iommu = true,
+                "intel" => machine.iommu = true,
                 _ => bail!("'{value}' is no IOMMU that is known; intel is"),
             },
             "allocations" => match value {
-                "fail" => self.allocations_fail = true,
+                "fail" => machine.allocations_fail = true,
                 _ => bail!("allocations can 'fail', not '{value}'"),
             },
             "debugging" => self.kernels = value.parse()?,
@@ -284,7 +286,7 @@ mod tests {
         assert_eq!(scenario.title, "a: b");
         assert_eq!(scenario.modules.len(), 3);
         assert_eq!(scenario.timeout, Duration::from_secs(7));
-        assert_eq!(scenario.cpus, 2);
+        assert_eq!(scenario.machine.cpus, 2);
         assert!(
             scenario.tools.is_empty(),
             "below the first empty line is the script"
@@ -310,7 +312,7 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
-        assert_eq!(parse("# icount: yes").unwrap().cpus, 1);
+        assert_eq!(parse("# icount: yes").unwrap().machine.cpus, 1);
     }
 
     #[test]

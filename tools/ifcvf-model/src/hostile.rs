@@ -167,7 +167,7 @@ impl Noise {
     pub fn spoil(&mut self, data: &mut [u8]) {
         let any = self.random.next();
 
-        if any as u8 > self.rate || data.is_empty() {
+        if any as u8 >= self.rate || data.is_empty() {
             return;
         }
         match (any >> 8) % 8 {

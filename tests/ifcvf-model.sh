@@ -126,6 +126,7 @@ disk_traffic disk0
 check "it is deleted" vdpa dev del disk0
 
 check "the device with two pairs is added" add_pairs
+check "how many pairs it has is shown" eval "vdpa dev config show pairs0 | grep -q 'max_vq_pairs 2'"
 pairs_traffic
 check "it is deleted" vdpa dev del pairs0
 idle

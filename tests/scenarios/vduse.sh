@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
 #
-# title: a disk of the stock vduse, served by QEMU's storage daemon, on our bus and transport
-# modules: ours/vdpa ours/virtio_vdpa stock/vduse stock/virtio_blk stock/ext4
-# tools: vdpa mkfs.ext4 qemu-storage-daemon guest
-# files: tests/traffic.sh
+# title: a disk of the stock vduse, served by QEMU's storage daemon, for the kernel and for a process
+# modules: ours/vdpa ours/virtio_vdpa ours/vhost_vdpa stock/vduse stock/virtio_blk stock/ext4
+# tools: vdpa mkfs.ext4 qemu-storage-daemon vhost-client guest
+# files: tests/traffic.sh tests/vhost-devices.sh
 # memory: 2G
 # timeout: 200
 
 . /files/traffic.sh
+. /files/vhost-devices.sh
 
 load ours/vdpa
 load ours/virtio_vdpa
@@ -28,10 +29,17 @@ check "it is shown" eval "vdpa dev show disk0 | grep -q 'type block mgmtdev vdus
 check "the disk appears" wait_for 20 test -e /dev/vda
 check "the disk has the serial number that the server gives it" eval "[ \$(cat /sys/block/vda/serial) = rust-vdpa ]"
 disk_traffic disk0
-check "the device is deleted" vdpa dev del disk0
+unload virtio_vdpa
 check "the disk is gone" test ! -e /dev/vda
+
+# The server gets the files that the process has its memory from, and so can do nothing with other memory.
+load ours/vhost_vdpa
+check "it is a character device now" test -c "$(vhost_of disk0)"
+drive_blk disk0 --basic --memfd
+drive_blk disk0 --basic --memfd --seed 2
+check "the device is deleted" vdpa dev del disk0
 kill $daemon
 wait $daemon
 # The daemon leaves its device behind, with which vduse stays in use.
 check "vduse is unloaded" eval "guest vduse --destroy disk0 && unload vduse"
-check "the transport and the bus are unloaded" unload virtio_vdpa vdpa
+check "the character devices and the bus are unloaded" unload vhost_vdpa vdpa

@@ -26,6 +26,7 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   blk       verify a disk; its contents are lost
       --count N        requests to write, and to read, up to 8192 [500]
       --depth K        how many at a time, up to 32 [16]
+      --basic          reads, writes and flushes only, of a disk that need not be a simulator
   ioctls    every ioctl, with good and bad arguments, in all states of the device
   maps      messages about mappings, good and bad; what a network device then can reach
       --memfd          memory that others could map, too, instead of the process's own

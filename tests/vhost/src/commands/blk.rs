@@ -16,14 +16,19 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let count = arguments.number("--count", 500, 1..=8192)? as usize;
     let depth = arguments.number("--depth", 16, 1..=MOST_REQUESTS as u64)? as usize;
     let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
+    let basic = arguments.flag("--basic");
     arguments.finish()?;
 
-    let session = manner.open(blk::FEATURES)?;
+    let session = manner.open(if basic { blk::BASIC } else { blk::FEATURES })?;
     let memory = manner.share(&session, blk::MEMORY)?;
     let mut disk = Disk::new(&session, &memory, &mut memory.room())?;
 
     session.start()?;
     report.note(format_args!("{}: {} sectors", manner.path, disk.capacity));
-    verify::run(&mut disk, report, seed, count, depth);
+    if basic {
+        verify::run_basic(&mut disk, report, seed, count, depth);
+    } else {
+        verify::run(&mut disk, report, seed, count, depth);
+    }
     Ok(())
 }

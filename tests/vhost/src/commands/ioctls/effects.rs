@@ -9,18 +9,18 @@ use checks::report::Report;
 use libc::EOPNOTSUPP;
 use std::os::fd::AsRawFd;
 use vhost_client::device::{errno, Device};
-use vhost_client::memory::Kind;
-use vhost_client::queue::{event, wait_event};
+use vhost_client::memory::{Kind, Memory};
+use vhost_client::queue::{event, wait_event, PATIENCE};
 use vhost_client::session::{Session, REQUIRED};
 use vhost_client::sys::Mailbox;
-use vhost_client::traffic::Running;
+use vhost_client::traffic::{self, Running, Traffic};
 use vhost_client::uapi::*;
 
 use super::fixture::Facts;
 
 type Check = fn(&str, &Facts) -> Result<()>;
 
-const CHECKS: [(&str, Check); 17] = [
+const CHECKS: [(&str, Check); 18] = [
     ("before-owner", before_owner),
     ("status-step-by-step", status_steps),
     ("status-in-one-step", status_one_step),
@@ -38,6 +38,7 @@ const CHECKS: [(&str, Check); 17] = [
     ("suspend-before-ready", suspend_before_ready),
     ("suspend-and-resume", suspend_and_resume),
     ("call-is-replaced", call_is_replaced),
+    ("config-call", config_call),
 ];
 
 /// Makes all checks.
@@ -98,15 +99,21 @@ fn status_steps(path: &str, _: &Facts) -> Result<()> {
     Ok(())
 }
 
-/// As cloud-hypervisor does it.
-fn status_one_step(path: &str, _: &Facts) -> Result<()> {
-    let session = Session::open(path)?;
+/// As cloud-hypervisor does it: all is set up, and enabled, before there is a status.
+fn status_one_step(path: &str, facts: &Facts) -> Result<()> {
+    let mut session = Session::open(path)?;
 
-    session.device.set_features(REQUIRED)?;
+    session.features = traffic::features(&session)? | REQUIRED;
+    session.device.set_features(session.features)?;
+    session.device.set_backend_features(facts.backend)?;
+    let memory = Memory::new(Kind::File, traffic::IOVA, traffic::MEMORY)?;
+    session.map(0, &memory)?;
+    let mut traffic = Traffic::new(&session, &memory)?;
+
     session.device.set_status(0xf)?;
     let kept = session.device.status()?;
     ensure!(kept == 0xf, "{kept:#x} after 0xf was set");
-    Ok(())
+    traffic.prove(1, 40)
 }
 
 fn reset_forgets(path: &str, facts: &Facts) -> Result<()> {
@@ -393,4 +400,38 @@ fn call_is_replaced(path: &str, _: &Facts) -> Result<()> {
         .traffic
         .prove(3, 20)
         .context("with the same taken away and given back")
+}
+
+/// Whoever was named last is told that the device must be reset, and nobody else.
+fn config_call(path: &str, _: &Facts) -> Result<()> {
+    const NEEDS_RESET: u8 = 0x40;
+    let mut running = Running::start(path, Kind::File, 0, backend::ALL)?;
+    let device = running.session.device.try_clone()?;
+    let memory = running.memory.clone();
+    let (old, new) = (event()?, event()?);
+
+    for call in [&old, &new] {
+        device.set(VHOST_VDPA_SET_CONFIG_CALL, call.as_raw_fd().to_ne_bytes())?;
+    }
+    running.traffic.prove(1, 20)?;
+    ensure!(
+        !wait_event(&new, Duration::ZERO)?,
+        "it is signalled without a reason"
+    );
+
+    // More chains than there are descriptors: nothing can be made of that.
+    for queue in running.traffic.queues() {
+        let index = queue.ring.addresses().driver + 2;
+
+        memory.store(index, memory.load(index)?.wrapping_add(0x8000))?;
+        queue.kick.write(1)?;
+    }
+    ensure!(wait_event(&new, PATIENCE)?, "it is not signalled");
+    ensure!(
+        !wait_event(&old, Duration::ZERO)?,
+        "the old eventfd is signalled"
+    );
+    let status = device.status()?;
+    ensure!(status & NEEDS_RESET != 0, "the status is {status:#x}");
+    Ok(())
 }

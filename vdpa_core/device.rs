@@ -18,7 +18,8 @@ use vdpa::{
 ///
 /// # Invariants
 ///
-/// The device is valid and registered during `'a`, so its parent serves the operations of its table.
+/// The device is valid and registered during `'a`, so its parent serves the operations of its
+/// table.
 #[derive(Clone, Copy)]
 pub(crate) struct Registered<'a>(&'a Device);
 

@@ -97,8 +97,8 @@ pub(crate) unsafe extern "C" fn __vdpa_alloc_device(
 
 /// Registers a device, for a parent that is called by a management command.
 ///
-/// Returns 0; `EINVAL` if the device's `mdev` is not set; `EEXIST` if its name is taken; `ENOENT` if
-/// its parent is not registered; what `device_add()` returns.
+/// Returns 0; `EINVAL` if the device's `mdev` is not set; `EEXIST` if its name is taken; `ENOENT`
+/// if its parent is not registered; what `device_add()` returns.
 ///
 /// # Safety
 ///

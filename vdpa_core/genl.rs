@@ -4,8 +4,8 @@
 //!
 //! `kernel::net::netlink` has families that only send to multicast groups; this is the other half.
 //!
-//! Nothing here knows what the family is about. The unsafe code of the netlink interface is here, with
-//! one exception: parents write their statistics to the C structures themselves (see
+//! Nothing here knows what the family is about. The unsafe code of the netlink interface is here,
+//! with one exception: parents write their statistics to the C structures themselves (see
 //! [`Message::as_raw`] and [`Extack::as_raw`]).
 //!
 //! C header: `include/net/genetlink.h`

@@ -223,12 +223,12 @@ pub(crate) unsafe fn register(dev: &Device, nvqs: u32) -> Result {
     to_result(unsafe { bindings::device_add(&raw mut (*dev.as_raw()).dev) })
 }
 
-/// Refuses a device for which no directory can be made in sysfs: that of its parent is not there, or
-/// has something of the device's name already, which may be another child, or an attribute, such as
-/// `uevent`. Without a parent its place is `/sys/devices`.
+/// Refuses a device for which no directory can be made in sysfs: that of its parent is not there,
+/// or has something of the device's name already, which may be another child, or an attribute, such
+/// as `uevent`. Without a parent its place is `/sys/devices`.
 ///
-/// `device_add()` would refuse it as well, but with lines in the log, even a stack trace, and any name
-/// can come from a user.
+/// `device_add()` would refuse it as well, but with lines in the log, even a stack trace, and any
+/// name can come from a user.
 ///
 /// # Errors
 ///

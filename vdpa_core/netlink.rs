@@ -12,8 +12,8 @@
 //! Messages have the attributes, and the order of attributes, of the family's first implementation,
 //! `drivers/vdpa/vdpa.c`; parsers depend on both. Refusals have its error numbers, and an
 //! explanation, which names what was refused and, where that can be known, what would be accepted.
-//! Only what the netlink core refuses, by the policy, has the core's explanation; and a lack of memory
-//! or of room in an answer, or a process that is killed while it waits, has none.
+//! Only what the netlink core refuses, by the policy, has the core's explanation; and a lack of
+//! memory or of room in an answer, or a process that is killed while it waits, has none.
 //!
 //! # Locking
 //!

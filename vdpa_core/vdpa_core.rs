@@ -23,12 +23,12 @@
 //! # Locking
 //!
 //! The lock of [`registry`] is taken before a device's `cf_lock`. The driver core's lock of a vDPA
-//! device is taken inside the former and outside the latter: registering a device probes its driver,
-//! and a driver's probe reads configuration.
+//! device is taken inside the former and outside the latter: registering a device probes its
+//! driver, and a driver's probe reads configuration.
 //!
-//! The driver core's lock of a *parent* device is outside of all these: its driver registers management
-//! devices and vDPA devices when it is probed, and unregisters them when it is removed. So what a
-//! management device does for a command must not take it.
+//! The driver core's lock of a *parent* device is outside of all these: its driver registers
+//! management devices and vDPA devices when it is probed, and unregisters them when it is removed.
+//! So what a management device does for a command must not take it.
 //!
 //! C header: `include/linux/vdpa.h`
 

@@ -23,9 +23,9 @@ use vdpa::{
 
 /// What an open file needs for mapping doorbells.
 ///
-/// It does without the lock of the session: files are mapped with `mmap_lock` held, which the device
-/// may be waiting for (to access the memory of the process) while somebody with the lock of the
-/// session waits for the device.
+/// It does without the lock of the session: files are mapped with `mmap_lock` held, which the
+/// device may be waiting for (to access the memory of the process) while somebody with the lock of
+/// the session waits for the device.
 pub(crate) struct DoorbellMap {
     /// Those of the virtqueues.
     areas: KVVec<Option<NotificationArea>>,
@@ -49,8 +49,9 @@ impl DoorbellMap {
     ///
     /// # Errors
     ///
-    /// - `EINVAL` for a mapping that is not of one page, private, or readable, where the device does
-    ///   not have the virtqueue, and where the doorbell does not begin at the beginning of a page,
+    /// - `EINVAL` for a mapping that is not of one page, private, or readable, where the device
+    ///   does not have the virtqueue, and where the doorbell does not begin at the beginning of a
+    ///   page,
     /// - `EOPNOTSUPP` where the device has no doorbells, or one does not fill a page of its own,
     /// - `ENODEV` where the device is gone.
     pub(crate) fn map(&self, vma: &VmaNew) -> Result {

@@ -197,8 +197,8 @@ impl Session {
 /// - `EINTR` where the process is being killed,
 /// - what the device returns.
 pub(crate) fn write(vhost: &VhostVdpa, from: &mut IovIterSource<'_>) -> Result<usize> {
-    // Reading can take any time, and so is done without locks. But whether the message makes sense is
-    // the owner's business.
+    // Reading can take any time, and so is done without locks. But whether the message makes sense
+    // is the owner's business.
     let message = Message::read(from);
 
     match vhost.source() {
@@ -207,8 +207,8 @@ pub(crate) fn write(vhost: &VhostVdpa, from: &mut IovIterSource<'_>) -> Result<u
     }
 }
 
-/// Takes a message for a device for which memory is pinned. That can take any time too, so that only
-/// the order of messages is kept by a lock meanwhile.
+/// Takes a message for a device for which memory is pinned. That can take any time too, so that
+/// only the order of messages is kept by a lock meanwhile.
 fn write_pinned(vhost: &VhostVdpa, message: &Result<Message>) -> Result<usize> {
     let _turn = vhost.lock_messages()?;
     let mut job = None;
@@ -229,8 +229,8 @@ fn write_pinned(vhost: &VhostVdpa, message: &Result<Message>) -> Result<usize> {
     Ok(len)
 }
 
-/// Takes a message for a device that uses addresses of the process. They are looked up before there is
-/// a lock.
+/// Takes a message for a device that uses addresses of the process. They are looked up before there
+/// is a lock.
 fn write_addresses(vhost: &VhostVdpa, message: &Result<Message>, source: Source) -> Result<usize> {
     let segments = match message {
         Ok(message) => message

@@ -8,7 +8,8 @@
 //!
 //! - [`device`] and [`file`]: the character device, and who may use it;
 //! - [`session`]: what one process has set up, with its parts [`status`], [`features`], [`config`],
-//!   [`vring`], [`line`] and [`call`], [`spaces`] with [`segments`] and [`update`], and [`doorbell`];
+//!   [`vring`], [`line`] and [`call`], [`spaces`] with [`segments`] and [`update`], and
+//!   [`doorbell`];
 //! - [`ioctl`], [`uapi`], [`message`] and [`mem_table`]: how it is told what to set up.
 //!
 //! C header: `include/uapi/linux/vhost.h`
@@ -74,8 +75,8 @@ impl Driver for VhostDriver {
     type Data<'bound> = Self;
 
     fn probe<'bound>(dev: &'bound Device<Core<'_>>) -> impl PinInit<Self, Error> + 'bound {
-        // Once the character device is there it may be opened, so nothing must fail after that: this is
-        // done when there is a place for the result.
+        // Once the character device is there it may be opened, so nothing must fail after that:
+        // this is done when there is a place for the result.
         try_init!(Self {
             vhost: Self::vhost(dev)?,
             // If it fails half-way, somebody may have opened it.

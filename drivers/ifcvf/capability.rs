@@ -2,8 +2,8 @@
 
 //! Where the virtio structures of a function are, as its PCI capabilities say.
 //!
-//! Virtio 1.3, section 4.1.4. Nothing here needs a device: what is read is behind a trait, so that it
-//! can be anything in a test.
+//! Virtio 1.3, section 4.1.4. Nothing here needs a device: what is read is behind a trait, so that
+//! it can be anything in a test.
 
 use crate::fault::{
     Fault,
@@ -71,7 +71,8 @@ pub(crate) struct Structures {
     pub(crate) device: Place,
     /// What `queue_notify_off` is to be multiplied with, in bytes.
     pub(crate) notify_multiplier: u32,
-    /// Where the MSI-X table is, and the pending bits. [`None`] where that is not known. Not checked.
+    /// Where the MSI-X table is, and the pending bits. [`None`] where that is not known. Not
+    /// checked.
     pub(crate) msix: Option<[Place; 2]>,
 }
 

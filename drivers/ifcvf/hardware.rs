@@ -48,8 +48,8 @@ pub(crate) struct Queue {
 
 /// A device.
 ///
-/// It is made when the driver is bound, and shared with the vDPA device that is made of it. That can
-/// outlive the binding; accesses fail then.
+/// It is made when the driver is bound, and shared with the vDPA device that is made of it. That
+/// can outlive the binding; accesses fail then.
 ///
 /// Locks are taken in the order of the fields.
 #[pin_data]

@@ -59,7 +59,8 @@ kernel::pci_device_table!(
     ]
 );
 
-/// A function that is bound. Unbinding it removes the vDPA device, and then lets go of the hardware.
+/// A function that is bound. Unbinding it removes the vDPA device, and then lets go of the
+/// hardware.
 #[pin_data]
 struct Ifcvf {
     #[pin]

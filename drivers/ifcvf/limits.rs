@@ -84,8 +84,8 @@ pub(crate) fn state_offset(queue: u16) -> usize {
     usize::from(queue) * STATE_STRIDE as usize
 }
 
-/// Returns where in the notification structure, which has `len` bytes, the doorbell of a virtqueue is
-/// (virtio 1.3, section 4.1.4.4).
+/// Returns where in the notification structure, which has `len` bytes, the doorbell of a virtqueue
+/// is (virtio 1.3, section 4.1.4.4).
 pub(crate) fn doorbell(
     queue: u16,
     notify_off: u16,
@@ -106,8 +106,8 @@ pub(crate) fn doorbell(
     Ok(offset)
 }
 
-/// Returns the size of the area with a virtqueue's doorbell, which is at `offset` in the notification
-/// structure, for userspace. `page` is the size of a page.
+/// Returns the size of the area with a virtqueue's doorbell, which is at `offset` in the
+/// notification structure, for userspace. `page` is the size of a page.
 ///
 /// [`None`] where something else may be in it: it is not all in that structure, or there too is
 /// another one, a state, or what belongs to MSI-X, all of which are the kernel's.

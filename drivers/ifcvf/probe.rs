@@ -63,8 +63,8 @@ fn refuse(dev: &Device, fault: Fault) -> Error {
     }
 }
 
-/// Returns the virtio device id that a function stands for (virtio 1.3, section 4.1.2), and the size
-/// in bytes of what the specification says of the device configuration.
+/// Returns the virtio device id that a function stands for (virtio 1.3, section 4.1.2), and the
+/// size in bytes of what the specification says of the device configuration.
 fn identify(pdev: &pci::Device) -> Result<(u32, usize)> {
     let id = match pdev.device_id().checked_sub(0x1040) {
         Some(id) => id.into(),
@@ -197,8 +197,8 @@ impl Hardware {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` for a kind of device that there is no support for, `ENODEV` where the device
-    /// is not there, `EIO` where what it says of itself makes no sense, `ETIMEDOUT` where it does not
+    /// `EOPNOTSUPP` for a kind of device that there is no support for, `ENODEV` where the device is
+    /// not there, `EIO` where what it says of itself makes no sense, `ETIMEDOUT` where it does not
     /// reset, `ENOMEM`. The user is told.
     pub(crate) fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Arc<Self>> {
         let dev: &Device = pdev.as_ref();

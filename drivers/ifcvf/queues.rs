@@ -86,8 +86,8 @@ impl Hardware {
     pub(crate) fn enable_all(&self, queues: impl Iterator<Item = u16> + Clone) -> Result {
         for queue in queues.clone() {
             if let Err(error) = self.enable(queue) {
-                // The last one too, which might only be slow. A device that does not stop one is not
-                // waited for again.
+                // The last one too, which might only be slow. A device that does not stop one is
+                // not waited for again.
                 let _ = queues
                     .take_while(|&index| index <= queue)
                     .try_for_each(|index| self.disable(index));

@@ -40,8 +40,8 @@ const QUEUE_DESC: usize = 0x20;
 const QUEUE_DRIVER: usize = 0x28;
 const QUEUE_DEVICE: usize = 0x30;
 
-/// The bits of the device status that a driver can set. Others are reserved; a device that is told to
-/// set them might look like one that is not there.
+/// The bits of the device status that a driver can set. Others are reserved; a device that is told
+/// to set them might look like one that is not there.
 const STATUS_BITS: u8 = Status::ACKNOWLEDGE.0
     | Status::DRIVER.0
     | Status::DRIVER_OK.0
@@ -49,7 +49,8 @@ const STATUS_BITS: u8 = Status::ACKNOWLEDGE.0
     | Status::NEEDS_RESET.0
     | Status::FAILED.0;
 
-/// How long a reset may take, in seconds. The specification knows no limit; devices need milliseconds.
+/// How long a reset may take, in seconds. The specification knows no limit; devices need
+/// milliseconds.
 const RESET_TIMEOUT: i64 = 5;
 /// How often it is looked whether a device has done what it was told.
 const POLL_INTERVAL: Delta = Delta::from_millis(1);
@@ -227,7 +228,8 @@ fn set_vector(common: &Window, register: usize, vector: u16) -> Result {
 ///
 /// # Invariants
 ///
-/// The virtqueue was selected through `selectors`, which nobody else can use as long as this exists.
+/// The virtqueue was selected through `selectors`, which nobody else can use as long as this
+/// exists.
 pub(crate) struct SelectedQueue<'a> {
     selectors: &'a mut Selectors,
 }
@@ -290,8 +292,8 @@ impl SelectedQueue<'_> {
     }
 }
 
-/// The features that devices can offer here: those for a kind of device, and of those that concern the
-/// transport and the virtqueues (bits 24 to 49) the ones that nobody has to do anything for.
+/// The features that devices can offer here: those for a kind of device, and of those that concern
+/// the transport and the virtqueues (bits 24 to 49) the ones that nobody has to do anything for.
 ///
 /// Missing are the packed virtqueues, as the device keeps 16 bits of a virtqueue's state only; and
 /// those that ask for registers, virtqueues or notifications of their own, which vDPA has no

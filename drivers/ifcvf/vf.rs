@@ -373,8 +373,8 @@ impl ConfigOps for Vf {
 
         match result {
             Ok(()) => self.hardware.function.allow_dma(),
-            // It may still be using the virtqueues, whose memory is free for others soon. So may one
-            // that only seemed to be gone.
+            // It may still be using the virtqueues, whose memory is free for others soon. So may
+            // one that only seemed to be gone.
             Err(_) => {
                 if vdpa::ratelimit() {
                     dev_err!(self.hardware.dev, "no DMA until a reset succeeds\n");

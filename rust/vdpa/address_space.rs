@@ -37,10 +37,10 @@ use kernel::{
 
 /// An address space of a device: the mappings, and what is behind each of them.
 ///
-/// What is mapped depends on the device's [`Source`]. Memory that it reaches by physical addresses is
-/// handed in as a guard. It is dropped when the device has been told that the mapping is gone, and
-/// not before. Where the device is told of all mappings at once ([`Translation::SetMap`]) that may be
-/// later than they are removed: at the end of a batch, or after the device has refused.
+/// What is mapped depends on the device's [`Source`]. Memory that it reaches by physical addresses
+/// is handed in as a guard. It is dropped when the device has been told that the mapping is gone,
+/// and not before. Where the device is told of all mappings at once ([`Translation::SetMap`]) that
+/// may be later than they are removed: at the end of a batch, or after the device has refused.
 ///
 /// What devices that use addresses of a process need is theirs to keep, so that nothing is kept for
 /// them: a [`MapFile`] goes with its mapping.
@@ -51,18 +51,18 @@ use kernel::{
 /// # Locking
 ///
 /// All that the methods wait for is the parent of the device and memory. [`PinnedRun`]s and
-/// [`MapFile`]s are made without this object, so that no lock around it need be held while a process
-/// brings in its memory.
+/// [`MapFile`]s are made without this object, so that no lock around it need be held while a
+/// process brings in its memory.
 ///
 /// # Invariants
 ///
 /// - `source` is that of the device.
 /// - Whatever physical memory the device has been told to map is in `table` or in `removed`.
-/// - A mapping in `table` owns what is behind it: for [`Source::Pinned`] a leaked [`PinnedRun`], for
-///   [`Source::Files`] the leaked [`MapFile`] that its pointer is to.
+/// - A mapping in `table` owns what is behind it: for [`Source::Pinned`] a leaked [`PinnedRun`],
+///   for [`Source::Files`] the leaked [`MapFile`] that its pointer is to.
 /// - The pages of all runs, in `table` or in `removed`, are counted in `charge`.
-/// - There is a `domain` if `translation` is [`Translation::Platform`]; it has no mappings but those
-///   in `table`, and `source` is [`Source::Pinned`].
+/// - There is a `domain` if `translation` is [`Translation::Platform`]; it has no mappings but
+///   those in `table`, and `source` is [`Source::Pinned`].
 /// - For [`Translation::SetMap`] there is room in `removed` for all runs that are in `table`.
 pub struct AddressSpace {
     dev: ARef<Device>,
@@ -290,8 +290,8 @@ impl AddressSpace {
     ) -> Result {
         match self.translation {
             Translation::SetMap => self.set_map(dev),
-            // SAFETY: Memory that was pinned stays for as long as the mapping is in the table, and so does
-            // `file`.
+            // SAFETY: Memory that was pinned stays for as long as the mapping is in the table, and
+            // so does `file`.
             Translation::DmaMap => unsafe { dev.dma_map(self.asid, map, file) },
             Translation::Platform => {
                 let domain = self.domain.as_ref().ok_or(ENODEV)?;
@@ -320,8 +320,8 @@ impl AddressSpace {
     ///
     /// # Errors
     ///
-    /// `EINVAL` where `dev` is another device, and what the device returns. The batch has ended; the
-    /// mappings stay as they are, to be tried again with the next change.
+    /// `EINVAL` where `dev` is another device, and what the device returns. The batch has ended;
+    /// the mappings stay as they are, to be tried again with the next change.
     #[inline]
     pub fn end_batch(&mut self, dev: &Device<Bound>) -> Result {
         self.check(dev)?;
@@ -334,8 +334,8 @@ impl AddressSpace {
     /// Unpins memory that is not mapped any more but was kept for a device that has not been told
     /// yet, by telling it now. Returns whether there was any.
     ///
-    /// This is for a batch that unmaps memory and maps other memory, in a process that must not have
-    /// both pinned at a time.
+    /// This is for a batch that unmaps memory and maps other memory, in a process that must not
+    /// have both pinned at a time.
     ///
     /// # Errors
     ///
@@ -362,9 +362,9 @@ impl AddressSpace {
     /// Tells the device of all mappings. What had been removed is dropped.
     #[inline]
     fn set_map(&mut self, dev: &Device<Bound>) -> Result {
-        // SAFETY: Memory that was pinned stays for as long as its mapping is in the table, and from then
-        // on until it was dropped from `removed`, which happens when the device has a new table. Files
-        // stay during the call.
+        // SAFETY: Memory that was pinned stays for as long as its mapping is in the table, and from
+        // then on until it was dropped from `removed`, which happens when the device has a new
+        // table. Files stay during the call.
         unsafe { dev.set_map(self.asid, &self.table) }?;
         self.release_all(self.table.len());
         Ok(())
@@ -407,8 +407,8 @@ impl Drop for AddressSpace {
     /// [cleared](AddressSpace::clear) or has refused, memory that was pinned for it is lost.
     #[inline]
     fn drop(&mut self) {
-        // From here on a device behind an IOMMU does not reach what is mapped. Others may, if they were
-        // not told, but not if that is addresses: these are nobody's to take away.
+        // From here on a device behind an IOMMU does not reach what is mapped. Others may, if they
+        // were not told, but not if that is addresses: these are nobody's to take away.
         let detached = self.domain.take().map(drop).is_some();
 
         if detached || self.source != Source::Pinned {

@@ -161,8 +161,8 @@ pub struct DeviceInfo<'a> {
     pub name: Option<&'a CStr>,
     /// The parent in the device tree. It has to stay registered until this device is.
     pub parent: Option<&'a device::Device>,
-    /// The device that does DMA, which is kept for as long as the vDPA device. [`None`] for a device
-    /// that translates addresses itself.
+    /// The device that does DMA, which is kept for as long as the vDPA device. [`None`] for a
+    /// device that translates addresses itself.
     pub dma_device: Option<&'a device::Device>,
     /// The number of virtqueues.
     pub virtqueues: u32,
@@ -300,8 +300,9 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
 
         let this = vdev.as_ptr().cast::<Allocation<T>>();
 
-        // SAFETY: Nobody else knows the device. The data stays where it is until it is dropped: just
-        // below, or with the device, which takes the table that is set after it is initialised.
+        // SAFETY: Nobody else knows the device. The data stays where it is until it is dropped:
+        // just below, or with the device, which takes the table that is set after it is
+        // initialised.
         let data = unsafe {
             pin_init::raw_try_init((&raw mut (*this).data).cast::<T>(), data)?;
             (*this).data.assume_init_ref()

@@ -31,8 +31,8 @@ use kernel::{
 /// unbinding waits for the lock. So it must not be held while waiting for something that takes its
 /// time, user space first of all.
 ///
-/// No reference to the device is kept longer than it is bound: what the last one to be dropped calls
-/// is code of the device's parent, which may be gone by then.
+/// No reference to the device is kept longer than it is bound: what the last one to be dropped
+/// calls is code of the device's parent, which may be gone by then.
 #[pin_data]
 pub struct BoundState<T: Send + Unpin + 'static> {
     #[pin]

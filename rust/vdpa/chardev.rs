@@ -70,8 +70,8 @@ pub mod events {
 /// An open file of a [`CharDevice`].
 ///
 /// Each function is called by a process that has the file open, and may sleep. Several can run at a
-/// time, but for [`open`](Self::open), which is the first one, and [`release`](Self::release), which
-/// is the last.
+/// time, but for [`open`](Self::open), which is the first one, and [`release`](Self::release),
+/// which is the last.
 ///
 /// Functions that are not implemented are answered by the kernel: a file without `poll` is always
 /// ready, one without `ioctl` returns `ENOTTY`, and so on.

@@ -115,8 +115,8 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// # Safety
     ///
     /// `ptr` must be valid for `'a`, and the device in the state that `Ctx` stands for. For
-    /// [`device::Bound`] that means: it is bound to a driver, or just being probed or removed by one,
-    /// and stays so for `'a`. A device that is registered need not have a driver.
+    /// [`device::Bound`] that means: it is bound to a driver, or just being probed or removed by
+    /// one, and stays so for `'a`. A device that is registered need not have a driver.
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *mut bindings::vdpa_device) -> &'a Self {
         // CAST: `Device` is a transparent wrapper.
@@ -185,8 +185,8 @@ unsafe impl<Ctx: device::DeviceContext> device::AsBusDevice<Ctx> for Device<Ctx>
     const OFFSET: usize = offset_of!(bindings::vdpa_device, dev);
 }
 
-/// What `kernel::impl_device_context_deref!` does, with functions that are inline: this crate has no
-/// code of its own.
+/// What `kernel::impl_device_context_deref!` does, with functions that are inline: this crate has
+/// no code of its own.
 macro_rules! impl_deref {
     ($src:ty => $dst:ty $(, $lt:lifetime)?) => {
         impl$(<$lt>)? Deref for Device<$src> {

@@ -65,8 +65,8 @@ impl Doorbells {
     ///
     /// # Errors
     ///
-    /// - `EINVAL` where the mapping is not of one page, private or readable, or the doorbell does not
-    ///   begin at the beginning of a page,
+    /// - `EINVAL` where the mapping is not of one page, private or readable, or the doorbell does
+    ///   not begin at the beginning of a page,
     /// - `EOPNOTSUPP` where the doorbell does not fill the page: something else may be in the rest,
     /// - `ENODEV` where doorbells were revoked,
     /// - `ENOMEM`.

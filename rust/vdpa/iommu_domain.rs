@@ -107,8 +107,8 @@ impl IommuDomain {
     ///
     /// # Safety
     ///
-    /// The memory must stay where it is, and be the device's to read and write as `perm` says, until
-    /// it was [unmapped](Self::unmap), or the domain dropped.
+    /// The memory must stay where it is, and be the device's to read and write as `perm` says,
+    /// until it was [unmapped](Self::unmap), or the domain dropped.
     #[inline]
     pub(crate) unsafe fn map(&self, iova: u64, addr: u64, size: u64, perm: Permission) -> Result {
         let mut prot = bindings::IOMMU_CACHE;
@@ -172,8 +172,8 @@ impl Drop for Unattached {
     }
 }
 
-/// Returns where the device's interrupt messages have to be mapped, if they have to be, and software
-/// chooses the address.
+/// Returns where the device's interrupt messages have to be mapped, if they have to be, and
+/// software chooses the address.
 #[inline]
 fn msi_window(dev: *mut bindings::device) -> Result<Option<bindings::dma_addr_t>> {
     // SAFETY: The device is valid.

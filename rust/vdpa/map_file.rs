@@ -84,17 +84,17 @@ impl Drop for MapFile {
 pub struct Segment {
     /// For how many bytes it holds.
     pub size: u64,
-    /// What the parent is told. [`None`] where it need not be told of files, and where the memory is
-    /// of no use to it.
+    /// What the parent is told. [`None`] where it need not be told of files, and where the memory
+    /// is of no use to it.
     pub file: Option<MapFile>,
 }
 
 /// Finds what is at the address `uaddr` of the current process. No more than `size` bytes are of
 /// interest.
 ///
-/// A device that accesses the memory in the place of the process ([`Source::Process`]) can use all of
-/// it, but for that of devices. Others have nothing but the files ([`Source::Files`]), so that memory
-/// which is not shared is of no use to them, and neither is that of devices.
+/// A device that accesses the memory in the place of the process ([`Source::Process`]) can use all
+/// of it, but for that of devices. Others have nothing but the files ([`Source::Files`]), so that
+/// memory which is not shared is of no use to them, and neither is that of devices.
 ///
 /// # Errors
 ///

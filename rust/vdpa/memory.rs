@@ -134,9 +134,9 @@ impl Block {
 ///
 /// # Invariants
 ///
-/// Unless it came from [`Translation::Process`], `ptr` is the address, in the kernel's direct map, of
-/// `len` bytes that the consumer has given to the device, for as long as the [`Memory`] it came from
-/// exists.
+/// Unless it came from [`Translation::Process`], `ptr` is the address, in the kernel's direct map,
+/// of `len` bytes that the consumer has given to the device, for as long as the [`Memory`] it came
+/// from exists.
 struct Piece {
     ptr: *mut u8,
     len: usize,
@@ -190,7 +190,8 @@ impl<'a> Memory<'a> {
         let (addr, len) = self.lookup(iova, len, access)?;
 
         // INVARIANT: The consumer has mapped this memory for the device, and takes it back only
-        // through the tables. These are locked while `self` exists, if they are about physical memory.
+        // through the tables. These are locked while `self` exists, if they are about physical
+        // memory.
         Ok(Piece {
             ptr: if self.is_physical() {
                 self.direct(addr)?
@@ -353,8 +354,8 @@ impl<'a> Memory<'a> {
         Ok(raw)
     }
 
-    /// Writes 16 bits at once, as they are to be in memory, with release semantics: what was written
-    /// earlier is seen by who sees this. `iova` must be even.
+    /// Writes 16 bits at once, as they are to be in memory, with release semantics: what was
+    /// written earlier is seen by who sees this. `iova` must be even.
     #[inline]
     pub fn store_release_u16(&self, iova: u64, value: u16) -> Result {
         let ptr = self.halfword(iova, Access::Write)?;
@@ -513,8 +514,8 @@ fn release_barrier() {
     }
 }
 
-/// Whether `N` bytes can be accessed as values of type `W`. The compiler would make an access for each
-/// byte of an array that may change meanwhile.
+/// Whether `N` bytes can be accessed as values of type `W`. The compiler would make an access for
+/// each byte of an array that may change meanwhile.
 #[inline]
 fn in_words<W, const N: usize>(ptr: *const u8) -> bool {
     N % size_of::<W>() == 0 && ptr.addr() % align_of::<W>() == 0

@@ -105,7 +105,8 @@ impl Config {
 pub struct Info<'a> {
     /// The device that stands for it.
     pub device: &'a device::Device,
-    /// The virtio device ids (`uapi/linux/virtio_ids.h`) of the devices it can make, none of them 0.
+    /// The virtio device ids (`uapi/linux/virtio_ids.h`) of the devices it can make, none of them
+    /// 0.
     pub classes: &'a [u32],
     /// What a user can ask for when a device is added.
     pub attributes: Attributes,
@@ -121,9 +122,9 @@ pub struct Info<'a> {
 ///
 /// All are called with the vDPA core's lock held, and may sleep.
 ///
-/// The driver core's lock of the device that stands for the management device is outside of that one:
-/// a driver makes its [`Registration`] when it is probed, and drops it when it is removed, with the
-/// former held. So the operations must not take it.
+/// The driver core's lock of the device that stands for the management device is outside of that
+/// one: a driver makes its [`Registration`] when it is probed, and drops it when it is removed,
+/// with the former held. So the operations must not take it.
 #[vtable]
 pub trait Operations: Send + Sync + Sized + 'static {
     /// What is made.

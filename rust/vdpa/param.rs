@@ -7,7 +7,8 @@
 use crate::bindings;
 use core::cell::UnsafeCell;
 
-/// The value of a parameter, which is set when the module is loaded. See [`module_param!`](crate::module_param).
+/// The value of a parameter, which is set when the module is loaded. See
+/// [`module_param!`](crate::module_param).
 ///
 /// # Invariants
 ///

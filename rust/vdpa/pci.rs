@@ -2,9 +2,9 @@
 
 //! What parents that are PCI functions need, and `kernel::pci` does not have yet.
 //!
-//! The operations of a vDPA device are called for as long as it is registered, through an object that
-//! can outlive the binding of its parent. So what is here can be kept in such an object: it is the
-//! function's only while its driver is bound, and answers `ENODEV` from then on.
+//! The operations of a vDPA device are called for as long as it is registered, through an object
+//! that can outlive the binding of its parent. So what is here can be kept in such an object: it is
+//! the function's only while its driver is bound, and answers `ENODEV` from then on.
 //!
 //! C header: `include/linux/pci.h`.
 

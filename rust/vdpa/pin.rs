@@ -237,9 +237,9 @@ impl Drop for PinnedRun {
 ///
 /// # Invariants
 ///
-/// Those of `run`, and then those in `pages[next..len]`, are pinned. The others begin at `uaddr`, and
-/// there are `left` of them. All were counted in `charge`, which whoever has mapped some may have
-/// taken their part from.
+/// Those of `run`, and then those in `pages[next..len]`, are pinned. The others begin at `uaddr`,
+/// and there are `left` of them. All were counted in `charge`, which whoever has mapped some may
+/// have taken their part from.
 pub struct Pinner {
     charge: Charge,
     perm: Permission,
@@ -333,13 +333,13 @@ impl Pinner {
         })
     }
 
-    /// Returns the next run, in the order of the process's addresses. [`None`] when all of the range
-    /// has been returned.
+    /// Returns the next run, in the order of the process's addresses. [`None`] when all of the
+    /// range has been returned.
     ///
     /// # Errors
     ///
-    /// - `EFAULT` where there is no memory, or it must not be accessed that way, or cannot be pinned
-    ///   (that of devices, for example),
+    /// - `EFAULT` where there is no memory, or it must not be accessed that way, or cannot be
+    ///   pinned (that of devices, for example),
     /// - `EINTR` where the process is being killed,
     /// - `ENOMEM`, and whatever else bringing in the memory fails with.
     #[inline]
@@ -369,8 +369,8 @@ impl Pinner {
 
     #[inline]
     fn take_run(&mut self) -> Option<PinnedRun> {
-        // INVARIANT: By that of this type, the pages are pinned. A run is never longer than `RUN_MAX`,
-        // so that the number fits.
+        // INVARIANT: By that of this type, the pages are pinned. A run is never longer than
+        // `RUN_MAX`, so that the number fits.
         self.run.take().map(|run| PinnedRun {
             addr: run.addr,
             pages: run.pages as u32,
@@ -378,8 +378,8 @@ impl Pinner {
         })
     }
 
-    /// What all pages are counted with, but for those that somebody has taken over. It must be there
-    /// for as long as the others are pinned.
+    /// What all pages are counted with, but for those that somebody has taken over. It must be
+    /// there for as long as the others are pinned.
     #[inline]
     pub fn charge(&mut self) -> &mut Charge {
         &mut self.charge

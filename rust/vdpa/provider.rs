@@ -40,9 +40,9 @@ use kernel::{
 /// [`kick_vq_with_data`], which are called from any context, with interrupts off too.
 ///
 /// Consumers serialise what changes a device's state ([`set_status`], [`reset`],
-/// [`set_driver_features`], [`get_config`], [`set_config`]) with the device's `cf_lock`. They do not
-/// serialise the rest: management commands read status, features and statistics while a driver is
-/// at work. The kernel therefore asks for [`Sync`], and so does this trait.
+/// [`set_driver_features`], [`get_config`], [`set_config`]) with the device's `cf_lock`. They do
+/// not serialise the rest: management commands read status, features and statistics while a driver
+/// is at work. The kernel therefore asks for [`Sync`], and so does this trait.
 ///
 /// # Virtqueue indices
 ///
@@ -134,7 +134,8 @@ pub trait ConfigOps: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Returns the alignment that the parts of a virtqueue need, in bytes. A page, if not overridden.
+    /// Returns the alignment that the parts of a virtqueue need, in bytes. A page, if not
+    /// overridden.
     fn get_vq_align(&self) -> u32 {
         bindings::PAGE_SIZE as u32
     }

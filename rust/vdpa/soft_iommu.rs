@@ -138,8 +138,8 @@ pub struct SoftIommu {
 }
 
 impl SoftIommu {
-    /// Creates `spaces` address spaces of up to `limit` mappings each, which the device and the crate
-    /// share.
+    /// Creates `spaces` address spaces of up to `limit` mappings each, which the device and the
+    /// crate share.
     ///
     /// # Errors
     ///
@@ -194,7 +194,8 @@ impl SoftIommu {
         Ok(IommuGuard(View::Process(self, mm)))
     }
 
-    /// How often something has changed: what was looked up before holds as long as this is the same.
+    /// How often something has changed: what was looked up before holds as long as this is the
+    /// same.
     #[inline]
     pub(crate) fn changes(&self) -> i64 {
         self.changes.load(Relaxed)

@@ -29,8 +29,8 @@
 //! # How this crate is linked
 //!
 //! It exports nothing. What is in it is generic or inline, and so becomes part of the module that
-//! uses it; the crate's own object, which is linked into each of them, holds the rest, which is lock
-//! classes. Modules talk to each other through the C interface alone.
+//! uses it; the crate's own object, which is linked into each of them, holds the rest, which is
+//! lock classes. Modules talk to each other through the C interface alone.
 //!
 //! # Examples
 //!

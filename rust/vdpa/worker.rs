@@ -15,8 +15,8 @@ use kernel::{
 
 /// What a [`Worker`] does.
 pub trait Work: Send + Sync + 'static {
-    /// Does some of the work there is. Returns whether there is more: then it is called again, after
-    /// others had their turn.
+    /// Does some of the work there is. Returns whether there is more: then it is called again,
+    /// after others had their turn.
     ///
     /// # Context
     ///

@@ -36,8 +36,8 @@ pub trait Ring {
 
     /// Takes the next chain that the driver made available; `None` if there is none.
     ///
-    /// The chain's buffers are written to `segments`, the readable ones first. Its length limits the
-    /// number of buffers in a chain. Each descriptor is read once.
+    /// The chain's buffers are written to `segments`, the readable ones first. Its length limits
+    /// the number of buffers in a chain. Each descriptor is read once.
     ///
     /// # Errors
     ///
@@ -64,9 +64,9 @@ pub trait Ring {
     /// # Errors
     ///
     /// - [`RingError::Broken`]: the used ring could not be written, now or earlier.
-    /// - [`RingError::NotInFlight`]: no chain is in flight, so that the token must be older than the last
-    ///   [`Ring::set_state`]. While newer ones are in flight that is not noticed: whoever sets the state
-    ///   forgets the tokens that it has.
+    /// - [`RingError::NotInFlight`]: no chain is in flight, so that the token must be older than
+    ///   the last [`Ring::set_state`]. While newer ones are in flight that is not noticed: whoever
+    ///   sets the state forgets the tokens that it has.
     fn complete<M: Memory>(
         &mut self,
         memory: &M,

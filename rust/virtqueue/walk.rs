@@ -153,9 +153,9 @@ impl Extent {
 /// Reads at most as many descriptors as the ring's table has, and if the last of them refers to an
 /// indirect table, at most as many more as that one has and as fit into `segments`.
 ///
-/// An indirect table may have more entries than the ring: section 2.7.5.3.1 forbids a driver to make
-/// use of that, but Linux's does where a device announces more segments than the queue has entries,
-/// and `segments` bounds the work all the same.
+/// An indirect table may have more entries than the ring: section 2.7.5.3.1 forbids a driver to
+/// make use of that, but Linux's does where a device announces more segments than the queue has
+/// entries, and `segments` bounds the work all the same.
 #[inline]
 pub(crate) fn walk<M: Memory>(
     memory: &M,

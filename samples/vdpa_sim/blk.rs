@@ -85,8 +85,8 @@ fn range(sector: u64, count: u64) -> Result<Range<usize>, Failure> {
     Ok(start..start + count as usize)
 }
 
-/// Reads `struct virtio_blk_discard_write_zeroes`, with no other flags than the known ones. One is what
-/// the configuration allows.
+/// Reads `struct virtio_blk_discard_write_zeroes`, with no other flags than the known ones. One is
+/// what the configuration allows.
 fn sectors(
     data: &mut Reader<'_, GuestMemory<'_>>,
     known_flags: u32,

@@ -85,7 +85,8 @@ impl<M: Model> Device<M> {
         )
     }
 
-    /// Has `f` change the model; who reads the configuration meanwhile sees that it must do so again.
+    /// Has `f` change the model; who reads the configuration meanwhile sees that it must do so
+    /// again.
     pub(crate) fn change<R>(&self, f: impl FnOnce(&mut M) -> R) -> R {
         let mut state = self.sim.state.lock();
 

@@ -48,8 +48,8 @@ const BUDGET: usize = 64;
 const MAC_LEN: usize = 6;
 const DEFAULT_MTU: u16 = 1500;
 
-/// The longest frame, in bytes: the largest MTU, and the header of Ethernet with a tag of a VLAN. A chain
-/// can have 4 GiB.
+/// The longest frame, in bytes: the largest MTU, and the header of Ethernet with a tag of a VLAN. A
+/// chain can have 4 GiB.
 const FRAME_MAX: u64 = 65535 + 14 + 4;
 
 /// `struct virtio_net_hdr_v1` with VIRTIO_F_VERSION_1, `struct virtio_net_hdr` without.

@@ -27,8 +27,8 @@ use virtqueue::{
 /// The largest number of descriptors in a virtqueue.
 pub(crate) const SIZE_MAX: u16 = 256;
 
-/// The number of bytes that are moved or cleared in a round. Others get their turn after it: a driver can
-/// ask for much with few chains.
+/// The number of bytes that are moved or cleared in a round. Others get their turn after it: a
+/// driver can ask for much with few chains.
 const BYTES: u64 = 16 << 20;
 
 /// A virtqueue: what the driver has set, and the ring while it is started.
@@ -175,8 +175,8 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Handles up to `budget` chains, or fewer if they are much work. `handle` is told of chains that
-    /// break a rule, too.
+    /// Handles up to `budget` chains, or fewer if they are much work. `handle` is told of chains
+    /// that break a rule, too.
     ///
     /// Publishes what was handled, and asks for notifications when nothing is left.
     pub(crate) fn drain(

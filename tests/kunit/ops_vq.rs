@@ -240,7 +240,8 @@ mod tests {
         Ok(())
     }
 
-    // A parent that names another place later cannot have what it was given before stay where it is.
+    // A parent that names another place later cannot have what it was given before stay where it
+    // is.
     #[test]
     fn a_parent_says_once_where_callbacks_and_mappings_belong() -> Result {
         let counter = Atomic::new(0);

@@ -125,8 +125,8 @@ impl<'a> Disk<'a> {
     }
 }
 
-/// A disk of which no request is good that has to do with sectors. One as users have it takes a while
-/// to make.
+/// A disk of which no request is good that has to do with sectors. One as users have it takes a
+/// while to make.
 fn small_disk() -> Result<Arc<blk::Disk>> {
     let data = KVVec::zeroed(512, GFP_KERNEL)?;
 

@@ -63,8 +63,8 @@ impl UserMemory {
         let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
         let area = guard.vma_lookup(self.addr).ok_or(EINVAL)?;
 
-        // SAFETY: The area does not change while there is a reference, and neither does its file, if
-        // there is one, go away. A number that others may change is read as such.
+        // SAFETY: The area does not change while there is a reference, and neither does its file,
+        // if there is one, go away. A number that others may change is read as such.
         unsafe {
             let file = (*area.as_ptr()).vm_file;
 

@@ -5,10 +5,11 @@
 //! One suite per file; all of them run when this module is loaded. What is private to the other
 //! modules is compiled into this one, from the same source.
 //!
-//! There is unsafe code where a test takes the part of C code, or gets itself the memory of a process.
+//! There is unsafe code where a test takes the part of C code, or gets itself the memory of a
+//! process.
 //!
-//! An assertion of KUnit ends the thread, without running destructors. Tests that register something,
-//! or hold a lock, therefore return an error instead: see [`check!`].
+//! An assertion of KUnit ends the thread, without running destructors. Tests that register
+//! something, or hold a lock, therefore return an error instead: see [`check!`].
 
 #[macro_use]
 mod check;

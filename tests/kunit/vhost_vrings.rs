@@ -34,8 +34,8 @@ const OF_VRINGS: [u32; 12] = [
     uapi::GET_VRING_BUSYLOOP_TIMEOUT,
 ];
 
-/// `struct vhost_vring_addr`: index and flags, then addresses of the descriptors, the used ring, the
-/// available ring and the log.
+/// `struct vhost_vring_addr`: index and flags, then addresses of the descriptors, the used ring,
+/// the available ring and the log.
 fn addresses(index: u32, flags: u32, addresses: [u64; 4]) -> [u64; 5] {
     let [desc, used, avail, log] = addresses;
 

@@ -68,8 +68,8 @@ impl Backing {
             NonNull::new(opaque.cast::<bindings::vdpa_map_file>()),
         ) {
             (Source::Pinned, _) => {
-                // SAFETY: By the safety requirements of this function. A mapping has the size and the
-                // permission of its run.
+                // SAFETY: By the safety requirements of this function. A mapping has the size and
+                // the permission of its run.
                 let run = unsafe { PinnedRun::from_leaked(map.addr, size(map.iova), map.perm) };
 
                 Self::Pinned(run)

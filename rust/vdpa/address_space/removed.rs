@@ -47,8 +47,8 @@ impl Removed {
 
     /// Whether it is so much that the device should be told before more is mapped.
     ///
-    /// One batch may replace all that a device knows of, and it must not see a part of that. But most
-    /// of this has come and gone within a batch, which could go on for ever.
+    /// One batch may replace all that a device knows of, and it must not see a part of that. But
+    /// most of this has come and gone within a batch, which could go on for ever.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.runs.len() >= self.told.saturating_add(SPARE)

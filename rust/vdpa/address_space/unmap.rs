@@ -127,8 +127,8 @@ impl AddressSpace {
         }
     }
 
-    /// Takes all mappings that have an address in `range` out of the table. Memory that the device may
-    /// use goes to `removed`, until there is a new table.
+    /// Takes all mappings that have an address in `range` out of the table. Memory that the device
+    /// may use goes to `removed`, until there is a new table.
     #[inline]
     fn retire(&mut self, range: IovaRange) {
         let source = self.source;

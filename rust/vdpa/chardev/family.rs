@@ -283,7 +283,8 @@ impl Bus {
     #[inline]
     fn new(name: &'static CStr) -> Result<Self> {
         let init = Opaque::try_ffi_init(|bus: *mut bindings::bus_type| {
-            // SAFETY: `bus` is valid for writes, and stays where it is. The name lives indefinitely.
+            // SAFETY: `bus` is valid for writes, and stays where it is. The name lives
+            // indefinitely.
             unsafe {
                 bus.write(bindings::bus_type {
                     name: name.as_char_ptr(),

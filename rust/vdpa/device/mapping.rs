@@ -112,8 +112,8 @@ impl Device<Bound> {
     ///
     /// - Physical memory behind the mappings must stay where it is, and be the device's to read and
     ///   write as the mappings say, until they are replaced.
-    /// - Pointers that belong to mappings must be NULL or, for a device with [`Source::Files`], to a
-    ///   valid `struct vdpa_map_file`, during the call.
+    /// - Pointers that belong to mappings must be NULL or, for a device with [`Source::Files`], to
+    ///   a valid `struct vdpa_map_file`, during the call.
     #[inline]
     pub unsafe fn set_map(&self, asid: Asid, map: &Iotlb) -> Result {
         let asid = self.asid(asid)?;
@@ -135,8 +135,8 @@ impl Device<Bound> {
     ///
     /// - Physical memory behind the mapping must stay where it is, and be the device's to read and
     ///   write as the mapping says, until it is unmapped or the address space reset.
-    /// - `file` must be NULL or, for a device with [`Source::Files`], a valid `struct vdpa_map_file`
-    ///   during the call.
+    /// - `file` must be NULL or, for a device with [`Source::Files`], a valid `struct
+    ///   vdpa_map_file` during the call.
     #[inline]
     pub unsafe fn dma_map(
         &self,

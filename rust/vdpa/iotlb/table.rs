@@ -113,8 +113,8 @@ impl IotlbTable {
         self.drain(range, |_, _| {});
     }
 
-    /// Removes the first mapping that has an address in `range`, and returns it with the pointer that
-    /// belongs to it.
+    /// Removes the first mapping that has an address in `range`, and returns it with the pointer
+    /// that belongs to it.
     #[inline]
     pub(crate) fn take(&mut self, range: IovaRange) -> Option<(MapRange, *mut c_void)> {
         let map = self.find(range)?;
@@ -126,8 +126,8 @@ impl IotlbTable {
         Some(result)
     }
 
-    /// Removes all mappings that have an address in `range`, in their order, and has `f` get them with
-    /// the pointers that belong to them.
+    /// Removes all mappings that have an address in `range`, in their order, and has `f` get them
+    /// with the pointers that belong to them.
     #[inline]
     pub(crate) fn drain(&mut self, range: IovaRange, mut f: impl FnMut(MapRange, *mut c_void)) {
         let IovaRange { first, last } = range;
@@ -147,7 +147,8 @@ impl IotlbTable {
         }
     }
 
-    /// Returns the first mapping that has an address in `range`, with the pointer that belongs to it.
+    /// Returns the first mapping that has an address in `range`, with the pointer that belongs to
+    /// it.
     #[inline]
     pub(crate) fn first(&self, range: IovaRange) -> Option<(MapRange, *mut c_void)> {
         let map = self.find(range)?;

@@ -23,8 +23,8 @@ struct Enabled(ARef<pci::Device>);
 impl Drop for Enabled {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant this undoes `pci_enable_device_mem()`. The function does not
-        // master the bus any more after it either.
+        // SAFETY: By the type invariant this undoes `pci_enable_device_mem()`. The function does
+        // not master the bus any more after it either.
         unsafe { bindings::pci_disable_device(as_raw(&self.0)) };
     }
 }

@@ -106,8 +106,8 @@ impl Window {
         self.len
     }
 
-    /// Returns `size` bytes at `at` as an area with doorbells. [`None`] where that is not all in the
-    /// range.
+    /// Returns `size` bytes at `at` as an area with doorbells. [`None`] where that is not all in
+    /// the range.
     #[inline]
     pub fn notification_area(&self, at: u64, size: u64) -> Option<NotificationArea> {
         let end = at.checked_add(size)?;

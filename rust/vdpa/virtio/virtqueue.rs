@@ -193,8 +193,8 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
     /// # Errors
     ///
     /// - `ENOENT` where the device does not have a virtqueue `index`,
-    /// - `EINVAL` where the slot is not wanted, the layout is none that a virtqueue can have, or the
-    ///   parent names nothing to map memory with,
+    /// - `EINVAL` where the slot is not wanted, the layout is none that a virtqueue can have, or
+    ///   the parent names nothing to map memory with,
     /// - `ENOMEM`.
     #[inline]
     pub fn new(dev: &'a Device<T>, index: u32, slot: &Slot<'_>, layout: Layout) -> Result<Self> {

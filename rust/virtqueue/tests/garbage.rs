@@ -2,7 +2,8 @@
 
 //! Rings full of garbage, at rest and changing with every access.
 //!
-//! Nothing panics, every call makes a bounded number of accesses, and each of them lies where it may.
+//! Nothing panics, every call makes a bounded number of accesses, and each of them lies where it
+//! may.
 
 mod common;
 

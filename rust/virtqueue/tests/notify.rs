@@ -3,8 +3,8 @@
 //! Notifications under every order in which two processors may see each other's accesses.
 //!
 //! Device and driver run in two threads, which sleep until the other one notifies them. Loom tries
-//! all interleavings with a few preemptions, and in each all values that the memory model lets a load
-//! return. Where somebody sleeps and nobody is left to wake him, it reports a deadlock.
+//! all interleavings with a few preemptions, and in each all values that the memory model lets a
+//! load return. Where somebody sleeps and nobody is left to wake him, it reports a deadlock.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 

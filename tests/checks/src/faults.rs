@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Allocations that fail when they are told to: the kernel's fault injection, which only a debugging
-//! kernel has.
+//! Allocations that fail when they are told to: the kernel's fault injection, which only a
+//! debugging kernel has.
 //!
-//! A step is repeated with the first, second, third … of what can fail in the kernel failing (memory
-//! from slabs and by pages, copies from and to this process), until it has no more of it.
+//! A step is repeated with the first, second, third … of what can fail in the kernel failing
+//! (memory from slabs and by pages, copies from and to this process), until it has no more of it.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -98,7 +98,8 @@ impl Injector {
     /// Lets nothing more fail, and tells whether something has.
     fn disarm(&self) -> Result<bool> {
         let mut digits = [0; 16];
-        // Reading and writing are copies, which may be what fails in the end. Then something was left.
+        // Reading and writing are copies, which may be what fails in the end. Then something was
+        // left.
         let left = match self.file.read_at(&mut digits, 0) {
             Err(error) if error.raw_os_error() == Some(EFAULT) => None,
             read => Some(read?),
@@ -110,8 +111,8 @@ impl Injector {
         Ok(left.parse::<u32>().with_context(|| left)? == 0)
     }
 
-    /// Repeats a step until nothing in it fails any more. Each time `prepare` makes what it works on,
-    /// and `restore` looks at what came of it and puts everything back; both undisturbed.
+    /// Repeats a step until nothing in it fails any more. Each time `prepare` makes what it works
+    /// on, and `restore` looks at what came of it and puts everything back; both undisturbed.
     ///
     /// An error must be one of [`ERRORS`] or of `more`, and the last time there must be none.
     pub fn each<P, T: Outcome>(

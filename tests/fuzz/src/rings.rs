@@ -4,10 +4,10 @@
 //!
 //! One thread for each device goes through sessions. In each, queues of any size are set up, and
 //! filled with what is right up to one thing or two: a field of a descriptor, a buffer or its
-//! permission, the length of a table, an index. Meanwhile other threads write to the same memory, take
-//! mappings away, stop and start queues, and notify. After each session the device must do
-//! ordinary work, in a session of its own or in the same: nothing that a driver does may spoil it for
-//! the next.
+//! permission, the length of a table, an index. Meanwhile other threads write to the same memory,
+//! take mappings away, stop and start queues, and notify. After each session the device must do
+//! ordinary work, in a session of its own or in the same: nothing that a driver does may spoil it
+//! for the next.
 
 mod arena;
 mod chain;

@@ -21,8 +21,8 @@ use crate::journal::{Journal, Step};
 use crate::kernel_log::KernelLog;
 use crate::tally::{Outcome, Tally};
 
-/// How long one step may take: on an emulated machine, beside many others, a minute is soon over. The
-/// kernel itself complains earlier of a task that waits and cannot be killed.
+/// How long one step may take: on an emulated machine, beside many others, a minute is soon over.
+/// The kernel itself complains earlier of a task that waits and cannot be killed.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// How long it may take until enough is done, at least and as a multiple of the time: not all

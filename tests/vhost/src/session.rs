@@ -86,8 +86,8 @@ impl Session {
         Ok(())
     }
 
-    /// Negotiates the required features and `wanted` ones, which must be offered, and of the backend
-    /// features that are offered those in `backend`.
+    /// Negotiates the required features and `wanted` ones, which must be offered, and of the
+    /// backend features that are offered those in `backend`.
     pub fn negotiate(&mut self, wanted: u64, backend: u64) -> Result<()> {
         let wanted = wanted | REQUIRED;
         let offered = self.vdpa.get_features().context("GET_FEATURES")?;

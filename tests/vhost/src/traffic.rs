@@ -109,7 +109,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Opens a device and starts it, with features of rings `wanted` and backend features `backend`.
+    /// Opens a device and starts it, with features of rings `wanted` and backend features
+    /// `backend`.
     pub fn start(path: &str, kind: Kind, wanted: u64, backend: u64) -> Result<Self> {
         let running = Self::prepare(Session::open(path)?, kind, wanted, backend)?;
 

@@ -66,8 +66,8 @@ impl Row {
         (c > 0.0).then(|| ours / c)
     }
 
-    /// The same of what is left when what it takes without vDPA is taken away: the modules' own share.
-    /// There is none where that is so little for C that it cannot be told from what varies.
+    /// The same of what is left when what it takes without vDPA is taken away: the modules' own
+    /// share. There is none where that is so little for C that it cannot be told from what varies.
     pub fn share(&self) -> Option<f64> {
         let direct = self.direct.as_ref()?.least()?;
         let c = self.c.as_ref()?.least()? - direct;

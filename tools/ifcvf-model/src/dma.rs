@@ -3,8 +3,8 @@
 //! The driver's memory, as far as it was mapped for the device.
 //!
 //! Without an IOMMU in the virtual machine that is all of its memory. With one, QEMU announces each
-//! mapping that the guest makes for the device and takes back each that it removes, so this table is
-//! what the hardware's translation would be: an access outside of it is refused and counted.
+//! mapping that the guest makes for the device and takes back each that it removes, so this table
+//! is what the hardware's translation would be: an access outside of it is refused and counted.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 
 //! A device that means harm: which faults it has follows from a number.
 //!
-//! There are few of them at a time, and most leave the device so that a driver gets far with it. Their
-//! values are mostly those next to a limit.
+//! There are few of them at a time, and most leave the device so that a driver gets far with it.
+//! Their values are mostly those next to a limit.
 
 use checks::random::{mix, Random};
 
@@ -16,8 +16,8 @@ const USELESS: u64 = 3;
 /// One of so many resets that take time never ends: drivers wait for seconds.
 const NEVER: u64 = 12;
 
-/// Features that a network device must not offer without a control queue, or the kernel's driver waits
-/// for one that does not answer for ever: `VIRTIO_NET_F_CTRL_VQ` and those that need it.
+/// Features that a network device must not offer without a control queue, or the kernel's driver
+/// waits for one that does not answer for ever: `VIRTIO_NET_F_CTRL_VQ` and those that need it.
 pub const CONTROL: u64 = (1 << 17) | (0x3f << 18);
 
 /// Random numbers that mean harm.

@@ -2,11 +2,11 @@
 
 //! A model of an Intel IFC virtual function, for machines that have no such card.
 //!
-//! It is a vfio-user server: QEMU's `vfio-user-pci` connects to its socket and shows the guest a PCI
-//! function with the ids, BARs and capabilities that the `ifcvf` driver looks for. The function is a
-//! working virtio device. Its virtqueues are those of crate [`virtqueue`], and it reaches the guest's
-//! memory only where the guest mapped it for the device, which makes it a witness of what a driver
-//! maps and does not unmap.
+//! It is a vfio-user server: QEMU's `vfio-user-pci` connects to its socket and shows the guest a
+//! PCI function with the ids, BARs and capabilities that the `ifcvf` driver looks for. The function
+//! is a working virtio device. Its virtqueues are those of crate [`virtqueue`], and it reaches the
+//! guest's memory only where the guest mapped it for the device, which makes it a witness of what a
+//! driver maps and does not unmap.
 //!
 //! From the socket inwards:
 //!

@@ -96,8 +96,8 @@ impl Queue {
         self.stops_at = None;
     }
 
-    /// Starts it, if it is enabled, where the live-migration registers say. A ring that cannot be is
-    /// a failure.
+    /// Starts it, if it is enabled, where the live-migration registers say. A ring that cannot be
+    /// is a failure.
     pub fn start(&mut self, features: RingFeatures) {
         if !self.enabled || self.started() {
             return;

@@ -2,8 +2,8 @@
 
 //! Whether a guest really boots under KVM on this machine.
 //!
-//! The device node does not tell: inside some virtual machines it is there and every guest hangs. So
-//! one is booted, and what came of it is remembered until this machine itself is booted again.
+//! The device node does not tell: inside some virtual machines it is there and every guest hangs.
+//! So one is booted, and what came of it is remembered until this machine itself is booted again.
 
 use std::fs;
 use std::path::Path;

@@ -94,8 +94,8 @@ const NO_MEMORY: &[&str] = &["vmalloc error", "page allocation failure"];
 /// How many lines there are at most from there to that stack.
 const NEAR: usize = 6;
 
-/// What the kernel itself does wrong when allocations fail: a bus that cannot be registered takes back
-/// the key of a lock that it has not registered yet.
+/// What the kernel itself does wrong when allocations fail: a bus that cannot be registered takes
+/// back the key of a lock that it has not registered yet.
 const KNOWN: &[&str] = &["WARNING: at lockdep_unregister_key"];
 /// The end of a report of that kind.
 const END: &str = "---[ end trace";

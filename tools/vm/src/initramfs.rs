@@ -183,7 +183,8 @@ fn base(tree: &Tree) -> Result<()> {
     tree.link(Path::new("/usr/bin/busybox"), Path::new("/bin/busybox"))
 }
 
-/// A program of this workspace lies beside this one; others are found where the root keeps programs.
+/// A program of this workspace lies beside this one; others are found where the root keeps
+/// programs.
 fn find_tool(places: &Places, tool: &str) -> Result<(PathBuf, PathBuf)> {
     let here = std::env::current_exe()?;
     let ours = here.with_file_name(tool);

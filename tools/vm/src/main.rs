@@ -2,10 +2,10 @@
 
 //! Runs test scenarios, each in a virtual machine of its own.
 //!
-//! A scenario is a shell script for busybox; comment lines at its top say which modules and programs
-//! it needs (see [`scenario`]). The guest has two serial ports: the kernel's console, and what the
-//! scenario itself prints. A scenario passes if it reached its end, all its checks passed, it made
-//! at least one, and the kernel reported nothing wrong.
+//! A scenario is a shell script for busybox; comment lines at its top say which modules and
+//! programs it needs (see [`scenario`]). The guest has two serial ports: the kernel's console, and
+//! what the scenario itself prints. A scenario passes if it reached its end, all its checks passed,
+//! it made at least one, and the kernel reported nothing wrong.
 //!
 //! This program runs in the root of the toolbox, which has QEMU, busybox and the programs that
 //! scenarios name: `tools/toolbox run …`.
@@ -45,7 +45,8 @@ A scenario is a path, or the name of one in tests/scenarios.
 
 /// Where things are.
 pub struct Places {
-    /// The modules of the kernel to boot, as in `/lib/modules/RELEASE`; its image is `vmlinuz` there.
+    /// The modules of the kernel to boot, as in `/lib/modules/RELEASE`; its image is `vmlinuz`
+    /// there.
     pub kernel: PathBuf,
     /// The release of that kernel.
     pub release: String,

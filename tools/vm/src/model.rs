@@ -64,8 +64,9 @@ pub fn arguments(machine: &Machine, directory: &Path) -> Vec<String> {
     ];
     if machine.iommu {
         arguments.push("-device".to_owned());
-        // With caching mode the guest says what it maps, and QEMU passes that on. Remapped interrupts
-        // are of no interest, and make the kernel try how fast its timer is, which this may not be.
+        // With caching mode the guest says what it maps, and QEMU passes that on. Remapped
+        // interrupts are of no interest, and make the kernel try how fast its timer is, which this
+        // may not be.
         arguments.push("intel-iommu,caching-mode=on,intremap=off".to_owned());
     }
     for number in 0..machine.models.len() {

@@ -25,8 +25,8 @@
 //! | `allocations` | `fail`: the kernel may say so | it may not |
 //! | `debugging` | `only`: for the debugging kernel; `no, because …`: not for that | for all kernels |
 //!
-//! `modules`, `tools`, `files`, `append`, `qemu` and `model` may be given on several lines. In `qemu`
-//! and `model`, `{dir}` stands for a directory in which sockets can be.
+//! `modules`, `tools`, `files`, `append`, `qemu` and `model` may be given on several lines. In
+//! `qemu` and `model`, `{dir}` stands for a directory in which sockets can be.
 
 use std::fs;
 use std::path::{Path, PathBuf};

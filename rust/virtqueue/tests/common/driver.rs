@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver's side of a split virtqueue, written from section 2.7 of the virtio 1.3 specification.
+//! The driver's side of a split virtqueue, written from section 2.7 of the virtio 1.3
+//! specification.
 //!
 //! It shares no code with the crate, and decides in another way where that can be: whether a
 //! notification is due is found by looking at each ring entry in turn, as sections 2.7.7.2 and

@@ -2,8 +2,8 @@
 
 //! Chains as a driver may leave them, and what a device makes of each (virtio 1.3, section 2.7).
 //!
-//! Nothing but the engine is used here, so that the same vectors run on the host, and in a kernel over
-//! memory that is a guest's.
+//! Nothing but the engine is used here, so that the same vectors run on the host, and in a kernel
+//! over memory that is a guest's.
 
 use virtqueue::{
     Broken, ChainError, Fault, Memory, PopError, Ring, RingError, Segment, Split, SplitConfig,
@@ -15,8 +15,8 @@ const INDIRECT: u16 = 4;
 
 /// The number of descriptors.
 const SIZE: u16 = 4;
-/// Where the memory begins that vectors need, and its length in bytes. What is around it must not be
-/// there.
+/// Where the memory begins that vectors need, and its length in bytes. What is around it must not
+/// be there.
 pub const BASE: u64 = 0x1_0000;
 /// See [`BASE`].
 pub const LEN: usize = 0x4000;

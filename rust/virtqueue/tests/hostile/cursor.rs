@@ -124,7 +124,8 @@ pub fn transfer(
     writer.written()
 }
 
-/// One operation; how many bytes were read and written or stepped over by it, if it was not refused.
+/// One operation; how many bytes were read and written or stepped over by it, if it was not
+/// refused.
 fn step<M: Memory>(
     reader: &mut Reader<'_, M>,
     writer: &mut Writer<'_, M>,

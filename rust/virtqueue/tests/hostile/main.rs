@@ -3,15 +3,15 @@
 //! Drivers that mean harm: a million rings, each with a life of its own.
 //!
 //! In each life a ring is set up, and its memory is filled with what leads far and with what leads
-//! nowhere: every field of descriptors, loops, indirect tables of any length and depth, indices that
-//! jump, parts of the ring that lie over each other. The memory changes from read to read, parts of it
-//! are taken away, and the ring is set up again with another size. What the ring does meanwhile is
-//! compared with [`Model`](model::Model), access by access, which sees the same values: so nothing is
-//! read twice, nothing is touched that need not be, nothing goes on for longer than it may, and the
-//! driver gets back exactly what was completed.
+//! nowhere: every field of descriptors, loops, indirect tables of any length and depth, indices
+//! that jump, parts of the ring that lie over each other. The memory changes from read to read,
+//! parts of it are taken away, and the ring is set up again with another size. What the ring does
+//! meanwhile is compared with [`Model`](model::Model), access by access, which sees the same
+//! values: so nothing is read twice, nothing is touched that need not be, nothing goes on for
+//! longer than it may, and the driver gets back exactly what was completed.
 //!
-//! `VIRTQUEUE_SEED=N` takes other lives, `VIRTQUEUE_CASES=N` so many, and `VIRTQUEUE_CASE=N` one only:
-//! the one that a failure names.
+//! `VIRTQUEUE_SEED=N` takes other lives, `VIRTQUEUE_CASES=N` so many, and `VIRTQUEUE_CASE=N` one
+//! only: the one that a failure names.
 
 #![allow(unreachable_pub)]
 

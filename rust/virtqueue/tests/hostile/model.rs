@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a device does with a split virtqueue (virtio 1.3, section 2.7), for values that it has read.
+//! What a device does with a split virtqueue (virtio 1.3, section 2.7), for values that it has
+//! read.
 
 use virtqueue::{Area, Broken, Fault, RingError, SetupError, SplitConfig};
 

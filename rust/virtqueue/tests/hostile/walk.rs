@@ -118,8 +118,8 @@ impl Walked {
     }
 }
 
-/// Follows the chain that starts at `head` of the table at `addr`, with `entries` descriptors, through
-/// what the ring has read of it.
+/// Follows the chain that starts at `head` of the table at `addr`, with `entries` descriptors,
+/// through what the ring has read of it.
 pub fn walk(
     trace: &mut Trace<'_>,
     mut addr: u64,

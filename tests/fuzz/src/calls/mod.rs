@@ -114,7 +114,8 @@ fn name(number: usize) -> String {
     }
 }
 
-/// What thread `number` does next: it follows from the numbers alone, not from what came of anything.
+/// What thread `number` does next: it follows from the numbers alone, not from what came of
+/// anything.
 fn script(random: &mut Random, number: usize) -> Vec<Action> {
     match makes_devices(number) {
         true => devices::episode(random),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rings of a thread (virtio 1.3, section 2.7), as far as a driver that never looks at what comes
-//! back needs them.
+//! The rings of a thread (virtio 1.3, section 2.7), as far as a driver that never looks at what
+//! comes back needs them.
 
 use std::io;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a thread does with a character device: mostly what a virtual machine monitor does, so that the
-//! device works, and then whatever else can be done.
+//! What a thread does with a character device: mostly what a virtual machine monitor does, so that
+//! the device works, and then whatever else can be done.
 
 use checks::random::Random;
 use vhost_client::iotlb::{self, kind, Message};

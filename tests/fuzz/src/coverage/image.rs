@@ -2,8 +2,8 @@
 
 //! What of a module can be recorded: in its file, each call of what records.
 //!
-//! Functions that nothing in the module refers to are left out: what is there of them is in the functions
-//! that call them, and what is exported or called by the kernel is referred to in tables.
+//! Functions that nothing in the module refers to are left out: what is there of them is in the
+//! functions that call them, and what is exported or called by the kernel is referred to in tables.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -133,8 +133,8 @@ fn function_at<'a>(functions: &'a [Function<'a>], place: u64) -> Option<&'a Func
     functions.get(after.checked_sub(1)?)
 }
 
-/// The symbols that something else refers to which is run, or found by what is. A function may refer
-/// to itself for what finds errors.
+/// The symbols that something else refers to which is run, or found by what is. A function may
+/// refer to itself for what finds errors.
 fn called(file: &object::File<'_>, functions: &Functions<'_>) -> Result<HashSet<SymbolIndex>> {
     let mut called = HashSet::new();
 

@@ -2,8 +2,8 @@
 
 //! Which parts of the modules were reached, where the kernel records it (`CONFIG_KCOV`).
 //!
-//! What is recorded are system calls of the threads here. What the kernel's own threads do for them,
-//! such as a simulator's work on its rings, is not.
+//! What is recorded are system calls of the threads here. What the kernel's own threads do for
+//! them, such as a simulator's work on its rings, is not.
 
 mod image;
 mod loaded;
@@ -67,8 +67,8 @@ impl Recorder {
 pub struct Coverage(Vec<(Image, Loaded)>);
 
 impl Coverage {
-    /// Gets ready for `modules`, which are in files of a directory and are loaded. [`None`] if the kernel
-    /// does not record anything, or not of them.
+    /// Gets ready for `modules`, which are in files of a directory and are loaded. [`None`] if the
+    /// kernel does not record anything, or not of them.
     pub fn new(directory: &Path, modules: &[&str]) -> Result<Option<Self>> {
         if !Kcov::is_offered() {
             return Ok(None);

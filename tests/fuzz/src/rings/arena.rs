@@ -105,8 +105,8 @@ impl Arena {
         (window, first * PAGE, count * PAGE)
     }
 
-    /// A place for a buffer: where the process writes it, and where the device finds it. That may read
-    /// it and, if `write`, write to it; seldom what it should not.
+    /// A place for a buffer: where the process writes it, and where the device finds it. That may
+    /// read it and, if `write`, write to it; seldom what it should not.
     pub fn buffer(&self, random: &mut Random, len: u64, write: bool) -> (u64, u64) {
         let room = LEN - BUFFERS - len.min(LEN - BUFFERS);
         let offset = BUFFERS + random.below(room + 1);

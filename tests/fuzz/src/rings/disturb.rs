@@ -45,8 +45,8 @@ impl Surroundings<'_> {
     }
 }
 
-/// Changes what the device may just be reading: descriptors, heads, tables, requests. Not used indices,
-/// which say how far the device has come.
+/// Changes what the device may just be reading: descriptors, heads, tables, requests. Not used
+/// indices, which say how far the device has come.
 fn writes(around: &Surroundings<'_>, random: &mut Random) -> Result<()> {
     let memory = &around.arena.memory;
 

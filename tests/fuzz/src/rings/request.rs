@@ -22,8 +22,8 @@ const MOST_SEGMENTS: usize = 256;
 /// Kinds of block requests that there are (virtio 1.3, section 5.2.6), and some that there are not.
 const BLK_KINDS: [u32; 14] = [0, 0, 0, 1, 1, 1, 4, 8, 10, 11, 13, 14, 15, u32::MAX];
 
-/// Commands for a network device, by class (virtio 1.3, section 5.1.6.5): receive mode, MAC addresses,
-/// VLANs, announcements, queue pairs, offloads, and none.
+/// Commands for a network device, by class (virtio 1.3, section 5.1.6.5): receive mode, MAC
+/// addresses, VLANs, announcements, queue pairs, offloads, and none.
 const CLASSES: [u8; 9] = [0, 1, 1, 1, 2, 3, 4, 5, 0xff];
 
 /// A kind of queue.
@@ -46,8 +46,8 @@ impl Kind {
         }
     }
 
-    /// As much as can be asked for at once: each buffer is all of the memory behind the rings. The disk
-    /// has no more than 128 MiB.
+    /// As much as can be asked for at once: each buffer is all of the memory behind the rings. The
+    /// disk has no more than 128 MiB.
     pub fn longest(self, arena: &Arena, random: &mut Random) -> Result<Vec<Segment>> {
         let all = |write| Segment {
             addr: BASE + BUFFERS,

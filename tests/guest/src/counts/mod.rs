@@ -20,8 +20,8 @@ use snapshot::Snapshot;
 /// systems which are there no more. What has leaked does not go.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What a debugging kernel has to find itself what leaks. How much memory is in use says nothing there:
-/// what is freed is kept for a while, to see whether it is still used.
+/// What a debugging kernel has to find itself what leaks. How much memory is in use says nothing
+/// there: what is freed is kept for a while, to see whether it is still used.
 const DETECTOR: &str = "/sys/kernel/debug/kmemleak";
 
 /// The command `counts`.

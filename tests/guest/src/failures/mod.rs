@@ -2,8 +2,9 @@
 
 //! What the kernel does for modules and devices, with each allocation in it failing in turn.
 //!
-//! Whatever fails, the answer is an error that says so or the thing that was asked for; nothing is half
-//! done, and it works the next time. Whether memory leaks is for the kernel's own detector to tell.
+//! Whatever fails, the answer is an error that says so or the thing that was asked for; nothing is
+//! half done, and it works the next time. Whether memory leaks is for the kernel's own detector to
+//! tell.
 
 mod devices;
 mod modules;

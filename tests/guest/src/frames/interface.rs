@@ -83,8 +83,8 @@ impl Interface {
 }
 
 impl Counters {
-    /// Fails unless `after` counts at least `frames` frames of `size` bytes more received, and no more
-    /// errors. Others may use the interface too.
+    /// Fails unless `after` counts at least `frames` frames of `size` bytes more received, and no
+    /// more errors. Others may use the interface too.
     pub fn check_received(&self, after: &Self, frames: u64, size: u64) -> Result<()> {
         grew("rx_packets", self.rx_packets, after.rx_packets, frames)?;
         grew("rx_bytes", self.rx_bytes, after.rx_bytes, frames * size)?;

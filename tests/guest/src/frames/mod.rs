@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ethernet frames to oneself: a device that loops them back, or two that are connected, must return
-//! each of them once, in order and unchanged.
+//! Ethernet frames to oneself: a device that loops them back, or two that are connected, must
+//! return each of them once, in order and unchanged.
 
 pub mod destination;
 pub mod frame;

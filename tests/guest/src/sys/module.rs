@@ -7,9 +7,11 @@ use std::io;
 
 use checks::syscall::checked;
 
-/// Loads a module from the contents of its file, with parameters as on the command line of `insmod`.
+/// Loads a module from the contents of its file, with parameters as on the command line of
+/// `insmod`.
 pub fn load(image: &[u8], parameters: &CStr) -> io::Result<()> {
-    // SAFETY: `image` is valid for reads of the length given, and the parameters end with a zero byte.
+    // SAFETY: `image` is valid for reads of the length given, and the parameters end with a zero
+    // byte.
     let result = unsafe {
         libc::syscall(
             libc::SYS_init_module,

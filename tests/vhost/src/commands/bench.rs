@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What things cost. One line for each, for those who compare drivers: `bench: WHAT | VALUE | UNIT`.
+//! What things cost. One line for each, for those who compare drivers: `bench: WHAT | VALUE |
+//! UNIT`.
 //!
 //! Time is taken in nanoseconds, which are instructions on a machine that runs one in each.
 

@@ -140,7 +140,7 @@ fn prove(manner: &Manner) -> Result<()> {
     running.traffic.prove(1, 50)
 }
 
-// --- What is before a step --------------------------------------------------------------------------
+// --- What is before a step -----------------------------------------------------------------------
 
 fn closed(manner: &Manner) -> Result<Subject> {
     Ok(Subject::Closed(manner.path.clone()))
@@ -203,7 +203,7 @@ fn suspended(manner: &Manner) -> Result<Subject> {
     Ok(subject)
 }
 
-// --- Steps ------------------------------------------------------------------------------------------
+// --- Steps ---------------------------------------------------------------------------------------
 
 fn device(subject: &Subject) -> io::Result<&Device> {
     match subject {

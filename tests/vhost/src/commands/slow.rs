@@ -2,7 +2,8 @@
 
 //! Arguments in memory that does not come: nobody but the caller waits for it.
 //!
-//! Prints `READY` at the end, with one call still waiting, and waits for the device to be taken away.
+//! Prints `READY` at the end, with one call still waiting, and waits for the device to be taken
+//! away.
 
 use std::io::Write;
 use std::sync::mpsc;
@@ -82,8 +83,8 @@ fn removal(device: &Device, timeout: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Has a thread make a call, does `meanwhile` when that waits for its argument, and lets it go on. Returns
-/// the errno of that call, or 0.
+/// Has a thread make a call, does `meanwhile` when that waits for its argument, and lets it go on.
+/// Returns the errno of that call, or 0.
 fn while_waiting(
     device: &Device,
     request: Request,

@@ -106,6 +106,7 @@ pub trait Ring: Send {
     /// How many chains the device has.
     fn outstanding(&self) -> usize;
 
-    /// Where a device that has done all that it was given goes on, as `VHOST_SET_VRING_BASE` has it.
+    /// Where a device that has done all that it was given goes on, as `VHOST_SET_VRING_BASE` has
+    /// it.
     fn base_when_idle(&self) -> u32;
 }

@@ -18,7 +18,8 @@ const UFFDIO_REGISTER: u64 = 0xc020_aa00;
 const UFFDIO_REGISTER_MODE_MISSING: u64 = 1;
 const UFFDIO_ZEROPAGE: u64 = 0xc020_aa04;
 
-/// Pages of this process. Whoever needs one waits, until [`provide`](Self::provide) is called or this goes.
+/// Pages of this process. Whoever needs one waits, until [`provide`](Self::provide) is called or
+/// this goes.
 pub struct Awaited {
     file: OwnedFd,
     range: Range<u64>,
@@ -55,8 +56,9 @@ impl Awaited {
 
     /// Makes an ioctl of those above, whose argument is so many words.
     fn ask(&self, request: u64, words: &mut [u64]) -> io::Result<()> {
-        // SAFETY: The numbers say how many bytes the kernel reads and writes, which are those of `words`.
-        // Pages that are filled have not been there before, so nothing changes that anyone has seen.
+        // SAFETY: The numbers say how many bytes the kernel reads and writes, which are those of
+        // `words`. Pages that are filled have not been there before, so nothing changes that anyone
+        // has seen.
         checked(unsafe { libc::ioctl(self.file.as_raw_fd(), request, words.as_mut_ptr()) })?;
         Ok(())
     }

@@ -8,15 +8,15 @@ use std::process::ExitStatus;
 
 use checks::syscall::checked;
 
-/// Has a child call `run` and end with what that returns, of which the lower 8 bits count. Gives what became
-/// of it.
+/// Has a child call `run` and end with what that returns, of which the lower 8 bits count. Gives
+/// what became of it.
 ///
 /// # Safety
 ///
 /// `run` must only do what a signal handler may do: it must not allocate, take locks or unwind.
 pub unsafe fn in_child(run: impl FnOnce() -> i32) -> io::Result<ExitStatus> {
-    // SAFETY: The child, of which other threads are not a part, does what signal handlers may do, by
-    // the safety requirements of this function, and does not return.
+    // SAFETY: The child, of which other threads are not a part, does what signal handlers may do,
+    // by the safety requirements of this function, and does not return.
     let child = checked(unsafe { libc::fork() })?;
 
     if child == 0 {

@@ -20,8 +20,8 @@ pub fn has_32_bit_entry() -> bool {
 ///
 /// # Errors
 ///
-/// `InvalidInput` without an errno if the mailbox is at an address that needs more bits, and those of
-/// `ioctl(2)`.
+/// `InvalidInput` without an errno if the mailbox is at an address that needs more bits, and those
+/// of `ioctl(2)`.
 pub fn ioctl32(
     fd: BorrowedFd<'_>,
     request: Request,

@@ -15,17 +15,17 @@ use super::{in_child, PAGE};
 ///
 /// # Invariants
 ///
-/// The `len` bytes from `address`, at least one page, belong to this object. They are only accessed by
-/// volatile writes, never by reference. A write that is not allowed, or finds nothing any more, ends the
-/// program, and does nothing else.
+/// The `len` bytes from `address`, at least one page, belong to this object. They are only accessed
+/// by volatile writes, never by reference. A write that is not allowed, or finds nothing any more,
+/// ends the program, and does nothing else.
 pub struct Doorbell {
     address: *mut libc::c_void,
     len: usize,
 }
 
 impl Doorbell {
-    /// Maps pages of a device, from `offset` on. `protection` and `flags` are those of `mmap(2)`, of which
-    /// `MAP_FIXED` is left out.
+    /// Maps pages of a device, from `offset` on. `protection` and `flags` are those of `mmap(2)`,
+    /// of which `MAP_FIXED` is left out.
     pub fn map(
         fd: BorrowedFd<'_>,
         offset: libc::off_t,
@@ -59,7 +59,8 @@ impl Doorbell {
 
     /// Tells the device of virtqueue `index`.
     pub fn ring(&self, index: u16) {
-        // SAFETY: By the type invariants, this is an aligned place for two bytes, or the program ends.
+        // SAFETY: By the type invariants, this is an aligned place for two bytes, or the program
+        // ends.
         unsafe { self.address.cast::<u16>().write_volatile(index.to_le()) };
     }
 
@@ -88,7 +89,8 @@ impl Doorbell {
 
     /// Changes what it may be accessed for (`PROT_*`).
     pub fn protect(&self, protection: i32) -> io::Result<()> {
-        // SAFETY: By the type invariants, what happens to accesses that are not allowed any more is sound.
+        // SAFETY: By the type invariants, what happens to accesses that are not allowed any more is
+        // sound.
         checked(unsafe { libc::mprotect(self.address, self.len, protection) })?;
         Ok(())
     }

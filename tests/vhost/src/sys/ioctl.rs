@@ -79,8 +79,8 @@ pub fn ioctl(fd: BorrowedFd<'_>, request: Request, argument: Argument<'_>) -> io
         _ => return Err(io::ErrorKind::InvalidInput.into()),
     };
 
-    // SAFETY: The kernel accesses what is at the address. That is as many bytes as the number says and
-    // thus all in `bytes`; or it ends where the mailbox does, by its invariants; or it is nothing that
-    // this program has.
+    // SAFETY: The kernel accesses what is at the address. That is as many bytes as the number says
+    // and thus all in `bytes`; or it ends where the mailbox does, by its invariants; or it is
+    // nothing that this program has.
     checked(unsafe { libc::ioctl(fd.as_raw_fd(), request.0.into(), address) })
 }

@@ -28,8 +28,8 @@ use std::time::Duration;
 
 use checks::syscall::checked;
 
-/// Waits until one of `events` can be had from a file, or it has an error; gives those it has, which
-/// are none after `timeout`.
+/// Waits until one of `events` can be had from a file, or it has an error; gives those it has,
+/// which are none after `timeout`.
 pub fn poll(file: &impl AsRawFd, events: i16, timeout: Duration) -> io::Result<i16> {
     let mut entry = libc::pollfd {
         fd: file.as_raw_fd(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The control queue of a network device with several pairs of queues (virtio 1.3, section 5.1.6.5).
+//! The control queue of a network device with several pairs of queues (virtio 1.3, section
+//! 5.1.6.5).
 
 use virtio_bindings::virtio_net::{
     VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_ERR, VIRTIO_NET_OK,

@@ -107,7 +107,8 @@ fn again_at_once(path: &str) -> Result<()> {
     Ok(())
 }
 
-/// As libblkio does it, which accepts no backend features and so sends messages of the first format.
+/// As libblkio does it, which accepts no backend features and so sends messages of the first
+/// format.
 fn write_only(path: &str) -> Result<()> {
     let session = Session::own(Device::open_to_write(path)?)?;
     let mut running = Running::prepare(session, Kind::File, 0, 0)?;

@@ -43,8 +43,8 @@ pub fn run(setting: &Setting, report: &mut Report) {
     }
 }
 
-/// Makes those for a device that is told of all mappings at once. One that is told of each piece of memory
-/// may find its rings before it can reach all that is in them.
+/// Makes those for a device that is told of all mappings at once. One that is told of each piece of
+/// memory may find its rings before it can reach all that is in them.
 pub fn run_at_once(setting: &Setting, report: &mut Report) {
     report.check("maps/reach/ring-mapped-late", ring_mapped_late(setting));
 }

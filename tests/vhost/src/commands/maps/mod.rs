@@ -92,8 +92,8 @@ impl Mapper {
         ))
     }
 
-    /// Checks that so many pages are pinned and charged. A parent that uses addresses of the process
-    /// pins nothing.
+    /// Checks that so many pages are pinned and charged. A parent that uses addresses of the
+    /// process pins nothing.
     pub fn expect_pinned(&self, setting: &Setting, pages: usize) -> Result<()> {
         let pages = if setting.pins { pages as i64 } else { 0 };
         let (charged, pinned) = self.pinned()?;

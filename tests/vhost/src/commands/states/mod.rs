@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that stop and go on, in this session or another, and what belongs to which address space.
+//! Devices that stop and go on, in this session or another, and what belongs to which address
+//! space.
 
 mod restore;
 mod spaces;

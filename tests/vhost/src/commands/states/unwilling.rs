@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that do not stop, or do not go on, when they are told: they stay as they are, all of them.
+//! Devices that do not stop, or do not go on, when they are told: they stay as they are, all of
+//! them.
 
 use std::thread;
 use std::time::Duration;

@@ -67,8 +67,8 @@ pub fn works(path: &str) -> Result<()> {
         .prove(7, 50)
 }
 
-/// Programs that use the device are killed whatever they are doing. It can be opened as soon as they
-/// are gone.
+/// Programs that use the device are killed whatever they are doing. It can be opened as soon as
+/// they are gone.
 fn killed(path: &str, rounds: u64, seed: u64) -> Result<()> {
     let mut random = Random::new(seed);
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
 #
-# title: what vdpa(8) prints, on our bus and on the stock one
+# title: what vdpa(8) prints, on our bus and on the stock one, of the C simulators and ours
 # debugging: no, the modules in C are what it is about
 # modules: ours/vdpa stock/vdpa ours/virtio_vdpa stock/virtio_vdpa
 # modules: c/vdpa_sim_net c/vdpa_sim_blk ours/vdpa_sim_net ours/vdpa_sim_blk
@@ -60,6 +60,15 @@ same() {
 	diff "/tmp/stock-$1" "/tmp/ours-$1"
 }
 
+# Of features our simulators have more, and of a disk how many virtqueues there can be is said, too.
+same_devices() {
+	local simulators
+	for simulators in c ours; do
+		grep -viE 'features|max_supported_vqs|mgmtdev_max_vqs' "/tmp/ours-$simulators.$1" >"/tmp/$simulators.devices"
+	done
+	diff /tmp/c.devices /tmp/ours.devices
+}
+
 load stock/virtio_net
 load stock/virtio_blk
 for simulators in c ours; do
@@ -70,4 +79,7 @@ for simulators in c ours; do
 	check "$simulators: after a change" same "$simulators.changed"
 	check "$simulators: there is something to compare" \
 		eval "grep -q 'rx packets' /tmp/ours-$simulators.bound && grep -q 52:54:00:aa:bb:cc /tmp/ours-$simulators.changed"
+done
+for state in unbound bound changed; do
+	check "our simulators look as those in C: $state" same_devices $state
 done

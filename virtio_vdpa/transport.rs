@@ -47,12 +47,6 @@ impl Transport for VdpaTransport {
         dev.vdpa().set_status(status);
     }
 
-    fn reset(dev: &Device<Self>) {
-        if let Err(e) = dev.vdpa().reset(false) {
-            dev_warn!(dev.vdpa(), "reset failed: {:?}\n", e);
-        }
-    }
-
     fn find_vqs(
         dev: &Device<Self>,
         mut slots: Slots<'_>,

@@ -63,10 +63,6 @@ impl Transport for Alone {
         dev.vdpa().set_status(status);
     }
 
-    fn reset(dev: &Device<Self>) {
-        let _ = dev.vdpa().reset(false);
-    }
-
     fn find_vqs(
         _dev: &Device<Self>,
         _slots: Slots<'_>,

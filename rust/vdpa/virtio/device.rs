@@ -193,6 +193,16 @@ impl<T: Transport> Device<T> {
         unsafe { self.vdpa().set_config_cb(Some(config_changed), private) };
     }
 
+    /// Resets the vDPA device, after which it is quiet.
+    ///
+    /// That is not left to the transport: what is freed after it must not depend on what that does.
+    #[inline]
+    pub(super) fn reset(&self) {
+        if let Err(e) = self.vdpa().reset(false) {
+            dev_warn!(self.vdpa(), "reset failed: {:?}\n", e);
+        }
+    }
+
     /// Undoes [`enable_config_cb`](Self::enable_config_cb), with the vDPA device quiet from before
     /// that on: it uses no virtqueue and calls nobody.
     #[inline]
@@ -200,11 +210,7 @@ impl<T: Transport> Device<T> {
         // A driver makes an end of its own: it gives its virtqueues back before the device runs, or
         // after a reset. One whose probe fails late may forget.
         if self.vdpa().status().has(Status::DRIVER_OK) {
-            // Not by the transport's operation: what is freed after this must not depend on what
-            // that does.
-            if let Err(e) = self.vdpa().reset(false) {
-                dev_warn!(self.vdpa(), "reset failed: {:?}\n", e);
-            }
+            self.reset();
         }
         // SAFETY: Without a function there is nothing to be called.
         unsafe { self.vdpa().set_config_cb(None, core::ptr::null_mut()) };

@@ -59,9 +59,6 @@ pub trait Transport: Sized + 'static {
     /// Sets the device status.
     fn set_status(dev: &Device<Self>, status: Status);
 
-    /// Resets the device.
-    fn reset(dev: &Device<Self>);
-
     /// Makes the virtqueues that the driver asks for. The device does not have DRIVER_OK yet.
     ///
     /// Each of the `slots` that [is wanted](super::Slot::is_wanted) has to be
@@ -188,7 +185,7 @@ impl<T: Transport> Table<T> {
 
     unsafe extern "C" fn reset(vdev: *mut bindings::virtio_device) {
         // SAFETY: See `Table`.
-        T::reset(unsafe { Device::from_raw(vdev) });
+        unsafe { Device::<T>::from_raw(vdev) }.reset();
     }
 
     unsafe extern "C" fn find_vqs(

@@ -299,25 +299,19 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
         };
 
         let this = vdev.as_ptr().cast::<Allocation<T>>();
+        let data = data.pin_chain(move |data| {
+            let kept = Kept::new(info, &*data, iommu(&data))?;
 
-        // SAFETY: Nobody else knows the device. The data stays where it is until it is dropped:
-        // just below, or with the device, which takes the table that is set after it is
-        // initialised.
-        let data = unsafe {
+            // SAFETY: Nobody else knows the device.
+            unsafe { (*this).kept = MaybeUninit::new(kept) };
+            Ok(())
+        });
+
+        // SAFETY: As above; the data stays where it is until it is dropped with the device, which
+        // takes the table that is set after both are initialised.
+        unsafe {
             pin_init::raw_try_init((&raw mut (*this).data).cast::<T>(), data)?;
-            (*this).data.assume_init_ref()
-        };
-        match Kept::new(info, data, iommu(data)) {
-            // SAFETY: As above.
-            Ok(kept) => unsafe {
-                (*this).kept = MaybeUninit::new(kept);
-                (*vdev.as_ptr()).config = table;
-            },
-            Err(error) => {
-                // SAFETY: It is initialised, and from here on not used any more.
-                unsafe { (*this).data.assume_init_drop() };
-                return Err(error);
-            }
+            (*vdev.as_ptr()).config = table;
         }
         // INVARIANT: Now it is complete.
         Ok(device)

@@ -78,8 +78,7 @@ pub struct AddressSpace {
 
 impl AddressSpace {
     /// Makes an address space without mappings. The device is not told, unless it is behind a
-    /// platform's IOMMU: then it is attached to a domain of its own, with the
-    /// errors that has.
+    /// platform's IOMMU: then it is attached to a domain of its own, with the errors that has.
     ///
     /// # Errors
     ///

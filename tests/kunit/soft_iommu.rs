@@ -36,8 +36,7 @@ use vdpa::{
     IotlbTable,
     IovaRange,
     MapRange,
-    Permission,
-    SoftDma, //
+    Permission, //
 };
 
 const SIZE: u64 = PAGE_SIZE as u64;
@@ -66,7 +65,7 @@ impl Soft {
     fn read(&self, iova: u64, buf: &mut [u8]) -> Result {
         self.bed
             .parent()
-            .iommu()
+            .iommu
             .lock()?
             .memory(Asid(0))
             .read(iova, buf)
@@ -75,7 +74,7 @@ impl Soft {
     fn write(&self, iova: u64, buf: &[u8]) -> Result {
         self.bed
             .parent()
-            .iommu()
+            .iommu
             .lock()?
             .memory(Asid(0))
             .write(iova, buf)

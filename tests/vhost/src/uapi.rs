@@ -134,6 +134,8 @@ pub mod status {
     pub const DRIVER_OK: u8 = config::VIRTIO_CONFIG_S_DRIVER_OK as u8;
     /// Features are negotiated.
     pub const FEATURES_OK: u8 = config::VIRTIO_CONFIG_S_FEATURES_OK as u8;
+    /// The device must be reset.
+    pub const NEEDS_RESET: u8 = config::VIRTIO_CONFIG_S_NEEDS_RESET as u8;
 }
 
 /// Two numbers as `struct vhost_vring_state` has them.

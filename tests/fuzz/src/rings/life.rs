@@ -12,7 +12,7 @@ use vhost_client::iotlb::Message;
 use vhost_client::memory::Kind as Pages;
 use vhost_client::session::{Session, EVENT_IDX, INDIRECT};
 use vhost_client::traffic::{self, Running};
-use vhost_client::uapi::{backend, VHOST_VDPA_GET_VQS_COUNT};
+use vhost_client::uapi::{backend, status::NEEDS_RESET, VHOST_VDPA_GET_VQS_COUNT};
 
 use super::arena::Arena;
 use super::disturb::{Surroundings, ALL};
@@ -33,8 +33,6 @@ const ORDINARY: usize = 8;
 
 /// The virtio id of a network device.
 const NET: u32 = 1;
-/// The device says that it must be reset (virtio 1.3, section 2.1).
-const NEEDS_RESET: u8 = 0x40;
 
 /// What a session is like: all of it follows from these numbers, but for what comes of threads.
 #[derive(Clone, Copy, Debug)]

@@ -404,7 +404,6 @@ fn call_is_replaced(path: &str, _: &Facts) -> Result<()> {
 
 /// Whoever was named last is told that the device must be reset, and nobody else.
 fn config_call(path: &str, _: &Facts) -> Result<()> {
-    const NEEDS_RESET: u8 = 0x40;
     let mut running = Running::start(path, Kind::File, 0, backend::ALL)?;
     let device = running.session.device.try_clone()?;
     let memory = running.memory.clone();
@@ -431,7 +430,7 @@ fn config_call(path: &str, _: &Facts) -> Result<()> {
         !wait_event(&old, Duration::ZERO)?,
         "the old eventfd is signalled"
     );
-    let status = device.status()?;
-    ensure!(status & NEEDS_RESET != 0, "the status is {status:#x}");
+    let found = device.status()?;
+    ensure!(found & status::NEEDS_RESET != 0, "the status is {found:#x}");
     Ok(())
 }

@@ -79,6 +79,6 @@ fn boots_under_kvm(places: &Places) -> Result<bool> {
     let logs = Logs::new(places, "kvm")?;
     let mut command = qemu::machine(places, &archive, &logs, &[]);
     command.args(["-accel", Accel::Kvm.argument(), "-smp", "2", "-m", "512M"]);
-    let end = qemu::run_command(&mut command, &logs, PATIENCE, &mut |_| ())?;
+    let end = qemu::run_command(&mut command, &logs, PATIENCE, PATIENCE, &mut |_| ())?;
     Ok(qemu::succeeded(&end))
 }

@@ -13,6 +13,7 @@
 mod accel;
 mod check;
 mod console;
+mod emulator;
 mod initramfs;
 mod model;
 mod modules;
@@ -87,6 +88,12 @@ impl Places {
     /// Whether that is the debugging kernel, which looks closely and is slow.
     pub fn debugging(&self) -> bool {
         self.release.ends_with(DEBUGGING)
+    }
+
+    /// Whether modules of ours are built in, which run before the first program does.
+    pub fn ours_built_in(&self) -> bool {
+        std::fs::read_to_string(self.kernel.join("modules.builtin"))
+            .is_ok_and(|list| list.contains("drivers/vdpa/rust/"))
     }
 
     /// The kernel image.
@@ -166,6 +173,7 @@ fn on_kernel(places: &Places, mut scenarios: Vec<Scenario>) -> Vec<Scenario> {
         for scenario in &mut scenarios {
             // What it leaves is beside what it leaves on the other kernel.
             scenario.name += DEBUGGING;
+            scenario.boot *= SLOWNESS;
             scenario.timeout *= SLOWNESS;
             scenario.machine.append.push(POISONED.to_owned());
         }

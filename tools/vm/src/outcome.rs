@@ -43,6 +43,10 @@ pub struct Outcome {
     pub passed: u32,
     /// What failed: the first line says what, the others why.
     pub failures: Vec<String>,
+    /// What the emulator got wrong, if it failed for that.
+    pub fault: Option<&'static str>,
+    /// What else is to be said of it.
+    pub notes: Vec<String>,
     /// Why it was not run.
     pub skipped: Option<String>,
     /// How long it took, from the start of the virtual machine to its end.
@@ -112,6 +116,9 @@ impl Outcome {
             None if self.good() => format!("{} passed", self.passed),
             None => format!("{} passed, {} failed", self.passed, self.failures.len()),
         };
+        for note in &self.notes {
+            text += &format!("\n  {note}");
+        }
         for failure in &self.failures {
             for (at, line) in failure.lines().enumerate() {
                 text += if at == 0 { "\n  not ok " } else { "\n      " };

@@ -21,6 +21,7 @@ checks guest failures --mgmtdev vdpasim_net
 
 check "a network device is made" add_net net0
 checks vhost-client failures --dev "$(vhost_of net0)" --memfd
+checks vhost-client bind --dev "$(vhost_of net0)"
 check "a disk is made" add_blk blk0
 checks vhost-client failures --dev "$(vhost_of blk0)" --anon
 check "both are deleted" eval "vdpa dev del net0 && vdpa dev del blk0"

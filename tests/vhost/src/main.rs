@@ -51,6 +51,8 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --timeout S      seconds to wait [30]
   failures  repeat each call with the first, second, third ... allocation in it failing
       --only STEP      only this call
+  bind      bind the driver with the first, second, third ... allocation in that failing, while
+            somebody opens the device
   script    print the results of a long sequence of calls, to compare drivers
   bench     measure mapping, opening and one request at a time
       --only WHAT      mappings, updates, sessions or round-trips
@@ -80,6 +82,7 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "gone" => commands::gone::run(arguments, report),
         "slow" => commands::slow::run(arguments, report),
         "failures" => commands::failures::run(arguments, report),
+        "bind" => commands::bind::run(arguments, report),
         "script" => commands::script::run(arguments, report),
         "bench" => commands::bench::run(arguments, report),
         "blk" => commands::blk::run(arguments, report),

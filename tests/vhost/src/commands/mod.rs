@@ -3,6 +3,7 @@
 //! The commands of the program.
 
 pub mod bench;
+pub mod bind;
 pub mod blk;
 pub mod failures;
 pub mod gone;

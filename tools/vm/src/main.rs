@@ -23,6 +23,7 @@ mod scenario;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 use pico_args::Arguments;
@@ -88,6 +89,15 @@ impl Places {
     /// Whether that is the debugging kernel, which looks closely and is slow.
     pub fn debugging(&self) -> bool {
         self.release.ends_with(DEBUGGING)
+    }
+
+    /// How long something may take that takes no longer than `limit` on a kernel as users have it.
+    pub fn patience(&self, limit: Duration) -> Duration {
+        if self.debugging() {
+            limit * SLOWNESS
+        } else {
+            limit
+        }
     }
 
     /// Whether modules of ours are built in, which run before the first program does.
@@ -173,8 +183,7 @@ fn on_kernel(places: &Places, mut scenarios: Vec<Scenario>) -> Vec<Scenario> {
         for scenario in &mut scenarios {
             // What it leaves is beside what it leaves on the other kernel.
             scenario.name += DEBUGGING;
-            scenario.boot *= SLOWNESS;
-            scenario.timeout *= SLOWNESS;
+            scenario.timeout = places.patience(scenario.timeout);
             scenario.machine.append.push(POISONED.to_owned());
         }
     }

@@ -43,7 +43,7 @@ pub struct Outcome {
     pub passed: u32,
     /// What failed: the first line says what, the others why.
     pub failures: Vec<String>,
-    /// What the emulator got wrong, if it failed for that.
+    /// What an emulator would have got wrong, if it failed for that.
     pub fault: Option<&'static str>,
     /// What else is to be said of it.
     pub notes: Vec<String>,

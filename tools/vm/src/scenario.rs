@@ -37,9 +37,6 @@ use anyhow::{bail, ensure, Context, Result};
 
 use crate::modules::ModuleName;
 
-/// A boot takes 4 s, and more on a machine that has much else to do.
-const BOOT: Duration = Duration::from_secs(60);
-
 /// A script and what it asks for; or several that are run in one boot.
 pub struct Scenario {
     /// The name of the file without its ending.
@@ -54,8 +51,6 @@ pub struct Scenario {
     pub tools: Vec<String>,
     /// Files that the guest shall find.
     pub files: Vec<PathBuf>,
-    /// How long the machine may take to boot, at most as long as `timeout`.
-    pub boot: Duration,
     /// How long it may take.
     pub timeout: Duration,
     /// What it is run on.
@@ -147,7 +142,6 @@ impl Scenario {
             modules: Vec::new(),
             tools: Vec::new(),
             files: Vec::new(),
-            boot: BOOT,
             timeout: Duration::from_secs(120),
             machine: Machine {
                 cpus: 0,

@@ -12,15 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{anyhow, ensure, Context, Result};
 use checks::arguments::Arguments;
 use checks::faults::Injector;
 use checks::report::Report;
 use libc::ENODEV;
-use vhost_client::device::{errno, Device};
+use vhost_client::device::Device;
 use vhost_client::uapi::VHOST_VDPA_GET_DEVICE_ID;
+
+use super::gone::wait;
+use super::ioctls::expect;
 
 /// The driver's directory.
 const DRIVER: &str = "/sys/bus/vdpa/drivers/vhost_vdpa";
@@ -78,7 +81,7 @@ impl Subject {
 
     fn unbind(&self) -> Result<()> {
         if self.is_bound() {
-            fs::write(Path::new(DRIVER).join("unbind"), &self.name).context("unbind")?;
+            fs::write(format!("{DRIVER}/unbind"), &self.name).context("unbind")?;
         }
         Ok(())
     }
@@ -112,19 +115,12 @@ impl Subject {
         let enough = Arc::new(AtomicBool::new(false));
         let stop = enough.clone();
         Ok(Attempt {
-            bind: File::options()
-                .write(true)
-                .open(Path::new(DRIVER).join("bind"))?,
+            bind: File::options().write(true).open(format!("{DRIVER}/bind"))?,
             enough,
             opener: thread::spawn(move || loop {
                 if let Ok(device) = Device::open(&path) {
-                    let begin = Instant::now();
-                    let events = device.poll(0, PATIENCE);
-                    return Some(Opened {
-                        device,
-                        events,
-                        waited: begin.elapsed(),
-                    });
+                    let told = wait(&device, PATIENCE);
+                    return Some((device, told));
                 }
                 if stop.load(Ordering::Relaxed) {
                     return None;
@@ -135,10 +131,11 @@ impl Subject {
 
     /// Looks at what came of it. Returns whether somebody opened what was never complete.
     fn end(&self, attempt: Attempt, bound: &io::Result<usize>) -> Result<bool> {
+        let is_bound = self.is_bound();
         ensure!(
-            self.is_bound() == bound.is_ok(),
+            is_bound == bound.is_ok(),
             "{bound:?}, and there is {} driver",
-            if self.is_bound() { "a" } else { "no" }
+            if is_bound { "a" } else { "no" }
         );
         attempt.enough.store(true, Ordering::Relaxed);
         // Or who waits would do so for nothing.
@@ -146,7 +143,11 @@ impl Subject {
         let opened = attempt.opener.join();
 
         match opened.map_err(|_| anyhow!("a thread panicked"))? {
-            Some(opened) if bound.is_err() => opened.is_gone().map(|()| true),
+            Some((device, told)) if bound.is_err() => {
+                told?;
+                expect(device.number(VHOST_VDPA_GET_DEVICE_ID).map(drop), &[ENODEV])?;
+                Ok(true)
+            }
             _ => Ok(false),
         }
     }
@@ -154,7 +155,7 @@ impl Subject {
     /// Whether the driver takes the device, and it can be used.
     fn works(&self) -> Result<()> {
         self.unbind()?;
-        fs::write(Path::new(DRIVER).join("bind"), &self.name).context("bind")?;
+        fs::write(format!("{DRIVER}/bind"), &self.name).context("bind")?;
         Device::open(&self.path)?.number(VHOST_VDPA_GET_DEVICE_ID)?;
         Ok(())
     }
@@ -164,33 +165,6 @@ impl Subject {
 struct Attempt {
     bind: File,
     enough: Arc<AtomicBool>,
-    opener: JoinHandle<Option<Opened>>,
-}
-
-/// Who has opened it.
-struct Opened {
-    device: Device,
-    /// What there was to be told.
-    events: io::Result<i16>,
-    /// How long it took.
-    waited: Duration,
-}
-
-impl Opened {
-    fn is_gone(&self) -> Result<()> {
-        let answer = self.device.number(VHOST_VDPA_GET_DEVICE_ID);
-        ensure!(
-            matches!(&answer, Err(error) if errno(error) == ENODEV),
-            "the driver was not bound, and GET_DEVICE_ID is answered: {answer:?}"
-        );
-
-        let wanted = libc::POLLERR | libc::POLLHUP;
-        ensure!(
-            matches!(self.events, Ok(events) if events & wanted != 0) && self.waited < PATIENCE,
-            "the driver was not bound, and poll gives {:?} after {:?}",
-            self.events,
-            self.waited
-        );
-        Ok(())
-    }
+    /// Has what was opened, and whether it was told that it is gone.
+    opener: JoinHandle<Option<(Device, Result<()>)>>,
 }

@@ -82,7 +82,7 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     println!("READY");
     std::io::stdout().flush()?;
 
-    let left = wait(&using, Duration::from_secs(seconds));
+    let left = wait(using.device(), Duration::from_secs(seconds));
     let is_gone = left.is_ok();
     report.check(name("poll-wakes-up"), left);
     if !is_gone {
@@ -160,12 +160,17 @@ fn taken_back(doorbells: &[(u16, Doorbell)]) -> Result<()> {
 }
 
 /// Waits for the device to go. It goes on working until then.
-fn wait(using: &Use, timeout: Duration) -> Result<()> {
-    let device = using.device();
-
+/// Waits until the device is gone, of which poll has to tell by itself.
+pub fn wait(device: &Device, timeout: Duration) -> Result<()> {
+    let begin = Instant::now();
     // Nothing but errors is asked for, so nothing else ends this.
     let events = device.poll(0, timeout)?;
     ensure!(events != 0, "the device is still there after {timeout:?}");
+    // It looks again at the end, and finds what nobody has told it.
+    ensure!(
+        begin.elapsed() < timeout,
+        "poll was not woken up: it gives {events:#x} after {timeout:?}"
+    );
     let wanted = libc::POLLERR | libc::POLLHUP;
     ensure!(events & wanted != 0, "poll gives {events:#x}");
     match device.status() {

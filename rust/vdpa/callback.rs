@@ -2,7 +2,10 @@
 
 //! Interrupts of a vDPA device, as far as its parent is concerned.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    device::CallbackFn, //
+};
 use kernel::{
     interrupt::LocalInterruptDisabled,
     new_spinlock_irq,
@@ -25,7 +28,7 @@ use kernel::{
 /// `func` may be called with `private` from any context for as long as this value is installed in
 /// a [`Callback`].
 struct Target {
-    func: unsafe extern "C" fn(*mut c_void) -> bindings::irqreturn_t,
+    func: CallbackFn,
     private: *mut c_void,
 }
 

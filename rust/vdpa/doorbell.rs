@@ -186,8 +186,8 @@ impl Doorbell {
     #[inline]
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: By the safety requirements of this function.
-        let (vma, address) =
-            unsafe { ((*vmf).__bindgen_anon_1.vma, (*vmf).__bindgen_anon_1.address) };
+        let fault = unsafe { &(*vmf).__bindgen_anon_1 };
+        let (vma, address) = (fault.vma, fault.address);
         // SAFETY: The area has a reference to its private data.
         let this = unsafe { &*Self::of(vma) };
         // Held until the page is there, so that `revoke` finds it.

@@ -6,7 +6,7 @@
 # modules: ours/ifcvf ours/bar_shim stock/virtio_net stock/virtio_blk stock/ext4 stock/vhost_iotlb stock/irqbypass stock/kvm_amd
 # tools: vdpa mkfs.ext2 guest qemu-system-x86_64
 # files: tests/traffic.sh tests/ifcvf.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/demo.sh
-# files: build/inner-kernel/vmlinux /usr/share/seabios/bios-256k.bin
+# files: {kernel}/vmlinux /usr/share/seabios/bios-256k.bin
 # files: /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/pvh.bin /usr/share/qemu/kvmvapic.bin
 # timeout: 180
 # qemu: -netdev user,id=n0,restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:tests/http-numbers.sh
@@ -52,7 +52,7 @@ done_right() {
 
 # Each takes a while, so they are done side by side.
 load stock/ext4 &
-inner_archive demo &
+inner_archive demo virtio_net virtio_blk ext4 &
 inner_kvm &
 load stock/vhost_iotlb
 load stock/virtio_net

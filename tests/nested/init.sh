@@ -9,6 +9,9 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 exec </dev/null >/dev/ttyS0 2>&1
+for module in /modules/*.ko; do
+	insmod "$module"
+done
 
 if sh -e /test.sh; then
 	byte='\020'

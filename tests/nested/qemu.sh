@@ -8,19 +8,35 @@ vhost_of() {
 	echo "/dev/$(basename /sys/bus/vdpa/devices/"$1"/vhost-vdpa*)"
 }
 
-# inner_archive TEST: the file system of an inner guest, which runs the test of that name.
+# inner_archive TEST MODULE...: the file system of an inner guest, which loads these modules of the stock kernel
+# and what they need, and runs the test of that name.
 inner_archive() {
-	local top=/tmp/inner.$1 applet
-	mkdir -p "$top/bin" "$top/dev" "$top/mnt" "$top/proc" "$top/sys" || return
+	local test=$1 top=/tmp/inner.$1 applet module need
+	shift
+	mkdir -p "$top/bin" "$top/dev" "$top/mnt" "$top/modules" "$top/proc" "$top/sys" || return
+	for module; do
+		while read -r need; do
+			inner_module "$top/modules" "$need" || return
+		done <"/modules/stock/$module.needs"
+		inner_module "$top/modules" "stock/$module" || return
+	done
 	cp /bin/busybox /usr/bin/guest "$top/bin/" || return
 	# Only these: to install all would take as long as to boot.
-	for applet in dd head ip mke2fs mount sh sha256sum stty umount; do
+	for applet in dd head insmod ip mke2fs mount sh sha256sum stty umount; do
 		ln -s busybox "$top/bin/$applet" || return
 	done
 	cp /files/init.sh "$top/init" && chmod 755 "$top/init" || return
-	cp "/files/$1.sh" "$top/test.sh" || return
+	cp "/files/$test.sh" "$top/test.sh" || return
 	(cd "$top" && find . | cpio -o -H newc) >"$top.cpio" || return
 	rm -rf "$top"
+}
+
+# inner_module DIRECTORY MODULE: puts it there, after those that are there already.
+inner_module() {
+	local name=${2#*/}
+	set -- "$1" "$2" "$1"/*-"$name".ko "$1"/*.ko
+	[ ! -e "$3" ] || return 0
+	cp "/modules/$2.ko" "$1/$(printf %02d $(($# - 3)))-$name.ko"
 }
 
 # inner_kvm: has KVM run the inner guests from here on, if the processors that this guest sees can do

@@ -8,7 +8,7 @@
 # modules: stock/kvm_amd
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/traffic.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/blk.sh
-# files: build/inner-kernel/vmlinux /usr/share/seabios/bios-256k.bin
+# files: {kernel}/vmlinux /usr/share/seabios/bios-256k.bin
 # files: /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/pvh.bin /usr/share/qemu/kvmvapic.bin
 # memory: 2G
 # timeout: 300
@@ -20,7 +20,7 @@ load stock/vhost_iotlb
 load stock/virtio_blk
 load stock/ext4
 inner_kvm
-inner_archive blk
+inner_archive blk virtio_blk ext4
 guest counts >/tmp/before
 load ours/vdpa
 load ours/vhost_vdpa

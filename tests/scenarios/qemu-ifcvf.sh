@@ -7,7 +7,7 @@
 # modules: stock/vhost_iotlb stock/virtio_net stock/kvm_amd
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/ifcvf.sh tests/model.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/fetch.sh
-# files: build/inner-kernel/vmlinux /usr/share/seabios/bios-256k.bin
+# files: {kernel}/vmlinux /usr/share/seabios/bios-256k.bin
 # files: /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/pvh.bin /usr/share/qemu/kvmvapic.bin
 # cpus: 3
 # memory: 2G
@@ -39,7 +39,8 @@ nothing_wrong() {
 
 load stock/virtio_net
 load stock/vhost_iotlb
-inner_archive fetch
+inner_kvm
+inner_archive fetch virtio_net
 load ours/vdpa
 load ours/ifcvf
 load ours/virtio_vdpa

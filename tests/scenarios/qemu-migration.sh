@@ -3,10 +3,10 @@
 #
 # title: live migration of QEMU's guest from one of our devices to another and back; no frame is lost
 # debugging: no, an emulator in an emulator takes too long there
-# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk stock/vhost_iotlb stock/kvm_amd
+# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk stock/vhost_iotlb stock/kvm_amd stock/virtio_net
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/traffic.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/rounds.sh
-# files: build/inner-kernel/vmlinux /usr/share/seabios/bios-256k.bin
+# files: {kernel}/vmlinux /usr/share/seabios/bios-256k.bin
 # files: /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/pvh.bin /usr/share/qemu/kvmvapic.bin
 # memory: 2G
 # timeout: 300
@@ -84,7 +84,7 @@ migrate() {
 
 load stock/vhost_iotlb
 inner_kvm
-inner_archive rounds
+inner_archive rounds virtio_net
 guest counts >/tmp/before
 load ours/vdpa
 load ours/vhost_vdpa

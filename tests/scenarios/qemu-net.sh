@@ -3,10 +3,10 @@
 #
 # title: QEMU on our network simulator: its guest's frames come back, also by shadow virtqueues
 # debugging: no, an emulator in an emulator takes too long there
-# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net stock/vhost_iotlb
+# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net stock/vhost_iotlb stock/kvm_amd stock/virtio_net
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/traffic.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/net.sh
-# files: build/inner-kernel/vmlinux /usr/share/seabios/bios-256k.bin
+# files: {kernel}/vmlinux /usr/share/seabios/bios-256k.bin
 # files: /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/pvh.bin /usr/share/qemu/kvmvapic.bin
 # memory: 2G
 # timeout: 300
@@ -20,7 +20,8 @@ traced() {
 }
 
 load stock/vhost_iotlb
-inner_archive net
+inner_kvm
+inner_archive net virtio_net
 guest counts >/tmp/before
 load ours/vdpa
 load ours/vhost_vdpa

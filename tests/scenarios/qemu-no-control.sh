@@ -3,10 +3,10 @@
 #
 # title: QEMU without a control queue, when it enables virtqueues before it says where they are
 # debugging: no, an emulator in an emulator takes too long there
-# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net stock/vhost_iotlb stock/kvm_amd
+# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net stock/vhost_iotlb stock/kvm_amd stock/virtio_net
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/traffic.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/frames.sh
-# files: build/inner-kernel/vmlinux /usr/share/seabios/bios-256k.bin
+# files: {kernel}/vmlinux /usr/share/seabios/bios-256k.bin
 # files: /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/pvh.bin /usr/share/qemu/kvmvapic.bin
 # memory: 2G
 # timeout: 300
@@ -16,7 +16,7 @@
 
 load stock/vhost_iotlb
 inner_kvm
-inner_archive frames
+inner_archive frames virtio_net
 guest counts >/tmp/before
 load ours/vdpa
 load ours/vhost_vdpa

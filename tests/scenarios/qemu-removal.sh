@@ -4,10 +4,10 @@
 # title: deletion of devices that QEMU's guest is using
 # debugging: no, an emulator in an emulator takes too long there
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk stock/vhost_iotlb
-# modules: stock/kvm_amd
+# modules: stock/kvm_amd stock/virtio_net stock/virtio_blk
 # tools: vdpa guest qemu-system-x86_64
 # files: tests/traffic.sh tests/nested/qemu.sh tests/nested/init.sh tests/nested/busy.sh
-# files: build/inner-kernel/vmlinux /usr/share/seabios/bios-256k.bin
+# files: {kernel}/vmlinux /usr/share/seabios/bios-256k.bin
 # files: /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/pvh.bin /usr/share/qemu/kvmvapic.bin
 # memory: 2G
 # timeout: 300
@@ -30,7 +30,7 @@ is_busy() {
 
 load stock/vhost_iotlb
 inner_kvm
-inner_archive busy
+inner_archive busy virtio_net virtio_blk
 guest counts >/tmp/before
 load ours/vdpa
 load ours/vhost_vdpa

@@ -67,7 +67,10 @@ else
 	$(Q)$(toolbox) setup
 endif
 
+# ONLY_MODULES, if it is set, are those that somebody needs; of the others only the bus is built.
 PHONY += modules
+modules: without += $(if $(ONLY_MODULES),$(shell sed -n 's/^obj-$$(\(CONFIG[A-Z_]*\)) += \(.*\)\.o$$/\2 \1/p' Kbuild | \
+	awk -v only=' vdpa $(ONLY_MODULES) ' '!index(only, " " $$1 " ") { print $$2 "=n" }'))
 modules: setup
 	$(Q)mkdir -p $(obj)
 	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules $(without)
@@ -106,14 +109,6 @@ c-modules: setup
 	$(Q)cp -pu tests/c-modules/Kbuild $(addprefix $(shell $(toolbox) path source)/,$(c_sources)) $(c_obj)
 	+$(Q)flock $(c_obj) $(kmake) M=$(c_obj) modules
 	@$(call collect,$(c_obj),$(build)/c-modules/$(release))
-
-# --- The kernel of guests inside guests -----------------------------------------------------------
-
-PHONY += inner-kernel
-inner-kernel: setup
-	$(Q)mkdir -p $(build)/inner-kernel
-	+$(Q)kernel=$$($(toolbox) path inner-kernel) && \
-		{ cmp -s $$kernel $(build)/inner-kernel/vmlinux || cp $$kernel $(build)/inner-kernel/; }
 
 # --- The debugging kernel -------------------------------------------------------------------------
 
@@ -175,7 +170,7 @@ programs_in = $(build)/cargo/x86_64-unknown-linux-gnu/debug
 
 PHONY += programs
 programs: setup
-	$(Q)$(run) cargo build --workspace --bins
+	$(Q)$(run) cargo build --bins $(or $(ONLY_PROGRAMS:%=--package %),--workspace)
 
 PHONY += test
 test: setup
@@ -197,9 +192,7 @@ kernel-patch: setup
 	$(Q)tools/kernel-patch "$(shell $(toolbox) path source)" $(in_tree)
 
 kernel-tree: kernel-patch
-	+$(Q)tree=$$($(toolbox) path tree) && \
-		$(toolbox) run tools/kernel-tree "$$tree" "$(shell $(toolbox) path source)" \
-			$(in_tree)/tree $(build)/kernel-tree $(if $(FILTER),'$(FILTER)')
+	+$(Q)$(toolbox) tree tools/kernel-tree $(in_tree)/tree $(build)/kernel-tree $(if $(FILTER),'$(FILTER)')
 
 # The fuzzers alone. All that they do follows from SEED, for TIME seconds each.
 fuzzers = $(notdir $(wildcard tests/scenarios/fuzz-*.sh))
@@ -233,7 +226,7 @@ bench: modules programs c-modules
 # Only what the demonstration needs.
 PHONY += demo-build demo-programs
 demo-build: without = CONFIG_RUST_VDPA_NULL=n CONFIG_RUST_VDPA_TEST=n
-demo-build: modules demo-programs inner-kernel
+demo-build: modules demo-programs
 
 demo-programs: setup
 	$(Q)$(run) cargo build --package vm --package guest
@@ -247,6 +240,7 @@ define help
 The two commands:
   demo             build everything, boot a stock kernel with the modules, show what they do
   check            everything that can be checked; the last line counts
+                   QUICK=1: some of it, before a commit
                    SCENARIOS="a b": only these, of tests/scenarios
                    KERNEL=debug: on the debugging kernel
 
@@ -259,7 +253,6 @@ Modules:
                    install them, where the kernel that they are for is installed
   clean            remove what was built
   c-modules        build the C simulators and ifcvf, to test against
-  inner-kernel     build the small kernel that guests inside guests boot
   debug-kernel     build a kernel that looks for errors: KASAN, lockdep, kmemleak and others
   debug-modules    build the modules for it, as `make KERNEL=debug modules' does
 

@@ -7,6 +7,7 @@
 # files: tests/model.sh tests/vhost-devices.sh
 # cpus: 3
 # timeout: 600
+# debugging: only
 # model:
 # model: pairs=2,mac=52:54:00:00:00:01
 # model: fault=chain:loop

@@ -6,7 +6,6 @@
 # modules: stock/vhost_iotlb stock/virtio_net stock/virtio_blk
 # tools: vdpa guest
 # files: tests/traffic.sh
-# memory: 2G
 # timeout: 600
 
 . /files/traffic.sh

@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: the stock transport on our bus, with our simulators
+# debugging: no, what it shows of our modules there all-ours does, too
 # modules: ours/vdpa stock/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # modules: stock/virtio_net stock/virtio_blk stock/ext4
 # tools: vdpa mkfs.ext4 guest

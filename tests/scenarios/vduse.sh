@@ -5,7 +5,6 @@
 # modules: ours/vdpa ours/virtio_vdpa ours/vhost_vdpa stock/vduse stock/virtio_blk stock/ext4
 # tools: vdpa mkfs.ext4 qemu-storage-daemon vhost-client guest
 # files: tests/traffic.sh tests/vhost-devices.sh
-# memory: 2G
 # timeout: 200
 
 . /files/traffic.sh

@@ -78,7 +78,16 @@ fn boots_under_kvm(places: &Places) -> Result<bool> {
     let archive = initramfs::build_empty(places)?;
     let logs = Logs::new(places, "kvm")?;
     let mut command = qemu::machine(places, &archive, &logs, &[]);
-    command.args(["-accel", Accel::Kvm.argument(), "-smp", "2", "-m", "512M"]);
-    let end = qemu::run_command(&mut command, &logs, PATIENCE, PATIENCE, &mut |_| ())?;
+    command.args([
+        "-cpu",
+        "max",
+        "-accel",
+        Accel::Kvm.argument(),
+        "-smp",
+        "2",
+        "-m",
+        "512M",
+    ]);
+    let (end, _) = qemu::run_command(&mut command, &logs, PATIENCE, PATIENCE, &mut |_| ())?;
     Ok(qemu::succeeded(&end))
 }

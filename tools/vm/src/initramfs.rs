@@ -157,7 +157,7 @@ pub fn build(places: &Places, scenario: &Scenario) -> Result<PathBuf> {
         let name = file
             .file_name()
             .with_context(|| format!("{} is no file", file.display()))?;
-        tree.link(file, &Path::new("/files").join(name))?;
+        tree.link(&places.file(file), &Path::new("/files").join(name))?;
     }
     let archive = directory.join("initramfs.cpio");
     tree.archive(&archive)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs test scenarios, each in a virtual machine of its own.
+//! Runs test scenarios, each in a virtual machine of its own or several in one, and adds up what was found.
 //!
 //! A scenario is a shell script for busybox; comment lines at its top say which modules and
 //! programs it needs (see [`scenario`]). The guest has two serial ports: the kernel's console, and
@@ -19,7 +19,9 @@ mod model;
 mod modules;
 mod outcome;
 mod qemu;
+mod record;
 mod scenario;
+mod times;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,26 +30,38 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 use pico_args::Arguments;
 
+use accel::Accel;
 use outcome::Totals;
 use scenario::Scenario;
 
 const USAGE: &str = "\
-usage: vm run [--show] [--keep-going] SCENARIO...   one after the other
-       vm check [-j N] [--together N] SCENARIO...   several at a time; the last line counts
+usage: vm run [--show] [--keep-going] [--record FILE] SCENARIO...
+       vm plan [--together N] [--longest SECONDS] SCENARIO...
+       vm summary DIR FILE SECONDS
 
-A scenario is a path, or the name of one in tests/scenarios.
+`run' runs scenarios one after the other. A scenario is a path, or the name of one in tests/scenarios, or several
+of these with + between them, which are run in one boot.
 
   --show        print what the scenario prints, as it comes, and nothing else
   --keep-going  run the others when one has failed
-  -j N          so many at a time [one for each CPU, at most 8]
-  --together N  boot once for up to N scenarios that ask for the same machine [1]
-  --kernel DIR  a kernel as /lib/modules/RELEASE, with vmlinuz in it [$KERNEL_MODULES]
+  --record FILE leave there what came of it and what it took
+
+`plan' prints what to give to `run', a line each, so that each kind of machine is booted seldom; what may take
+long comes first.
+
+  --together N        boot once for up to N scenarios that ask for the same machine [1]
+  --longest SECONDS   which together may not take longer than that [600]
+
+`summary' adds up the records in a directory, of a run that took so many seconds, leaves all of it in a file, and
+prints what was most expensive; its last line counts.
+
+  --kernel DIR  a kernel as /lib/modules/RELEASE, with vmlinux in it [$KERNEL_MODULES]
   --build DIR   where modules are found and logs are left [build]
 ";
 
 /// Where things are.
 pub struct Places {
-    /// The modules of the kernel to boot, as in `/lib/modules/RELEASE`; its image is `vmlinuz`
+    /// The modules of the kernel to boot, as in `/lib/modules/RELEASE`; its image is `vmlinux`
     /// there.
     pub kernel: PathBuf,
     /// The release of that kernel.
@@ -60,7 +74,8 @@ pub struct Places {
 const DEBUGGING: &str = "-debug";
 /// How many times as long a scenario may take there.
 const SLOWNESS: u32 = 5;
-/// What its command line needs besides: free pages have a known content.
+/// What its command line needs besides where devices write to memory, which the kernel cannot see otherwise: free
+/// pages have a known content.
 const POISONED: &str = "page_poison=1";
 
 impl Places {
@@ -106,9 +121,18 @@ impl Places {
             .is_ok_and(|list| list.contains("drivers/vdpa/rust/"))
     }
 
-    /// The kernel image.
+    /// The kernel image, which is an ELF file: to unpack itself takes a kernel a second where it is
+    /// emulated.
     pub fn image(&self) -> PathBuf {
-        self.kernel.join("vmlinuz")
+        self.kernel.join("vmlinux")
+    }
+
+    /// A file that a scenario names: `{kernel}` at its beginning is the directory of the kernel.
+    pub fn file(&self, name: &Path) -> PathBuf {
+        match name.strip_prefix("{kernel}") {
+            Ok(rest) => self.kernel.join(rest),
+            Err(_) => name.to_owned(),
+        }
     }
 
     /// A directory below the build directory, which is made.
@@ -136,19 +160,33 @@ fn command(mut arguments: Arguments) -> Result<Totals> {
         print!("{USAGE}");
         return Ok(Totals::default());
     }
-    let places = Places::from_arguments(&mut arguments)?;
     match arguments.subcommand()?.as_deref() {
         Some("run") => {
+            let places = Places::from_arguments(&mut arguments)?;
             let show = arguments.contains("--show");
             let keep_going = arguments.contains("--keep-going");
+            let record: Option<PathBuf> = arguments.opt_value_from_str("--record")?;
             let scenarios = on_kernel(&places, scenarios(arguments)?);
-            check::one_by_one(&places, &scenarios, show, keep_going)
+            check::one_by_one(&places, &scenarios, show, keep_going, record.as_deref())
         }
-        Some("check") => {
-            let jobs = arguments.opt_value_from_str("-j")?;
+        Some("plan") => {
             let most = arguments.opt_value_from_str("--together")?.unwrap_or(1);
-            let scenarios = Scenario::together(scenarios(arguments)?, most);
-            check::in_parallel(&places, on_kernel(&places, scenarios), jobs)
+            let longest = arguments.opt_value_from_str("--longest")?.unwrap_or(600);
+            let longest = Duration::from_secs(longest);
+            // Once, before several machines want to know it at a time.
+            Accel::detect(&Places::from_arguments(&mut arguments)?)?;
+            for boot in Scenario::together(scenarios(arguments)?, most, longest) {
+                println!("{}", boot.name);
+            }
+            Ok(Totals::default())
+        }
+        Some("summary") => {
+            let directory: PathBuf = arguments.free_from_str()?;
+            let file: PathBuf = arguments.free_from_str()?;
+            let wall = arguments.free_from_str()?;
+            let totals = record::summary(&directory, &file, wall)?;
+            println!("{totals}");
+            Ok(totals)
         }
         Some(other) => bail!("unknown command '{other}'\n{USAGE}"),
         None => bail!("no command\n{USAGE}"),
@@ -167,14 +205,19 @@ fn scenarios(arguments: Arguments) -> Result<Vec<Scenario>> {
             if name.starts_with('-') {
                 bail!("unknown option '{name}'\n{USAGE}");
             }
-            let path = if name.ends_with(".sh") {
-                PathBuf::from(&*name)
-            } else {
-                Path::new("tests/scenarios").join(format!("{name}.sh"))
-            };
-            Scenario::read(&path)
+            Scenario::in_one_boot(name.split('+').map(scenario).collect::<Result<_>>()?)
         })
         .collect()
+}
+
+/// The scenario at a path, or of a name.
+fn scenario(name: &str) -> Result<Scenario> {
+    let path = if name.ends_with(".sh") {
+        PathBuf::from(name)
+    } else {
+        Path::new("tests/scenarios").join(format!("{name}.sh"))
+    };
+    Scenario::read(&path)
 }
 
 /// What the kernel changes in them.
@@ -184,7 +227,9 @@ fn on_kernel(places: &Places, mut scenarios: Vec<Scenario>) -> Vec<Scenario> {
             // What it leaves is beside what it leaves on the other kernel.
             scenario.name += DEBUGGING;
             scenario.timeout = places.patience(scenario.timeout);
-            scenario.machine.append.push(POISONED.to_owned());
+            if !scenario.machine.models.is_empty() {
+                scenario.machine.append.push(POISONED.to_owned());
+            }
         }
     }
     scenarios

@@ -210,8 +210,9 @@ fn refresh(from: &Path, to: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Re
     if matches!((changed(to), changed(from)), (Ok(to), Ok(from)) if to > from) {
         return Ok(());
     }
-    let thread = std::thread::current().id();
-    let new = to.with_extension(format!("{}.{thread:?}", std::process::id()));
+    // Others run in process namespaces of their own, where numbers of processes are the same.
+    let unique = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    let new = to.with_extension(unique.trim());
     make(&new).with_context(|| format!("cannot make {}", to.display()))?;
     fs::rename(&new, to).with_context(|| format!("cannot make {}", to.display()))
 }

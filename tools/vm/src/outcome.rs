@@ -4,7 +4,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+
+use crate::times::{Part, Times};
 
 /// Sums of results.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -49,8 +50,12 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// Why it was not run.
     pub skipped: Option<String>,
-    /// How long it took, from the start of the virtual machine to its end.
-    pub took: Duration,
+    /// What it took, from the start of the virtual machine to its end.
+    pub times: Times,
+    /// What it took to boot it.
+    pub boot: Option<Times>,
+    /// What each scenario took, and what was done beside them.
+    pub parts: Vec<Part>,
     /// Where all that it printed is.
     pub log: Option<PathBuf>,
 }
@@ -110,7 +115,7 @@ impl Outcome {
             (true, Some(_)) => "skipped",
             (true, None) => "ok",
         };
-        let mut text = format!("{word:7} {name:28} {:5.1} s  ", self.took.as_secs_f64());
+        let mut text = format!("{word:7} {name:28} {:5.1} s  ", self.times.wall);
         text += &match &self.skipped {
             Some(why) => why.clone(),
             None if self.good() => format!("{} passed", self.passed),

@@ -13,7 +13,7 @@
 //! | `title` | what it shows, in a few words | the name of the file |
 //! | `modules` | modules for the guest, as `FROM/NAME`: `ours`, `stock`, or `c` for the C twins that the stock kernel does not have; what they depend on comes along | none |
 //! | `tools` | programs for the guest: of this workspace, or of the root | only busybox |
-//! | `files` | files of the project, which the guest finds in `/files` | none |
+//! | `files` | files of the project, or of `{kernel}`, which the guest finds in `/files` | none |
 //! | `cpus` | virtual CPUs | 2, or 1 with `icount` |
 //! | `memory` | as QEMU takes it | 1G |
 //! | `timeout` | seconds until it has failed | 120 |
@@ -28,6 +28,7 @@
 //! `modules`, `tools`, `files`, `append`, `qemu` and `model` may be given on several lines. In
 //! `qemu` and `model`, `{dir}` stands for a directory in which sockets can be.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -188,21 +189,45 @@ impl Scenario {
         self.timeout += other.timeout;
     }
 
-    /// Puts those that ask for the same machine together, `most` of them at most.
-    pub fn together(scenarios: Vec<Self>, most: usize) -> Vec<Self> {
+    /// Whether both can be run in one boot: they ask for the same machine.
+    fn fits(&self, other: &Self) -> bool {
+        self.machine == other.machine && self.kernels.same(&other.kernels)
+    }
+
+    /// Puts those that can be run in one boot together, `most` of them at most and no longer than
+    /// `longest`, and what may take long first.
+    pub fn together(mut scenarios: Vec<Self>, most: usize, longest: Duration) -> Vec<Self> {
         let mut boots: Vec<Self> = Vec::new();
+        scenarios.sort_by_key(|scenario| Reverse(scenario.timeout));
         for scenario in scenarios {
-            let fits = |boot: &&mut Self| {
+            let takes = |boot: &&mut Self| {
                 boot.scripts.len() < most
-                    && boot.machine == scenario.machine
-                    && boot.kernels.same(&scenario.kernels)
+                    && boot.timeout + scenario.timeout <= longest
+                    && boot.fits(&scenario)
             };
-            match boots.iter_mut().find(fits) {
+            match boots.iter_mut().find(takes) {
                 Some(boot) => boot.append(scenario),
                 None => boots.push(scenario),
             }
         }
+        boots.sort_by_key(|boot| Reverse(boot.timeout));
         boots
+    }
+
+    /// Several that are run in one boot, in this order.
+    pub fn in_one_boot(scenarios: Vec<Self>) -> Result<Self> {
+        let mut scenarios = scenarios.into_iter();
+        let mut boot = scenarios.next().context("no scenario")?;
+        for scenario in scenarios {
+            ensure!(
+                boot.fits(&scenario),
+                "{} does not ask for the same machine as {}",
+                scenario.name,
+                boot.name
+            );
+            boot.append(scenario);
+        }
+        Ok(boot)
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
@@ -339,12 +364,33 @@ mod tests {
             "# cpus: 3",
         ];
         let scenarios = texts.iter().map(|text| parse(text).unwrap()).collect();
-        let boots = Scenario::together(scenarios, 2);
+        let boots = Scenario::together(scenarios, 2, Duration::from_secs(241));
         let scripts: Vec<_> = boots.iter().map(|boot| boot.scripts.len()).collect();
+        // In the order of what they may take: 240 s twice, 7 s.
         assert_eq!(scripts, [2, 2, 1]);
-        assert_eq!(boots[0].tools, ["a", "b"]);
-        assert_eq!(boots[0].timeout, Duration::from_secs(120 + 7));
+        assert_eq!(boots[0].tools, ["a"]);
+        assert_eq!(boots[2].tools, ["b"]);
+        assert_eq!(boots[0].timeout, Duration::from_secs(240));
         assert_eq!(boots[0].name, "some+some");
+    }
+
+    #[test]
+    fn boots_are_not_too_long() {
+        let texts = ["# timeout: 60", "# timeout: 50", "# timeout: 40"];
+        let scenarios = texts.iter().map(|text| parse(text).unwrap()).collect();
+        let boots = Scenario::together(scenarios, 9, Duration::from_secs(100));
+        let timeouts: Vec<_> = boots.iter().map(|boot| boot.timeout.as_secs()).collect();
+        assert_eq!(timeouts, [100, 50]);
+    }
+
+    #[test]
+    fn one_boot_is_one_machine() {
+        let boot = |texts: &[&str]| {
+            Scenario::in_one_boot(texts.iter().map(|text| parse(text).unwrap()).collect())
+        };
+        assert_eq!(boot(&["# cpus: 3", "# cpus: 3"]).unwrap().scripts.len(), 2);
+        assert!(boot(&["# cpus: 3", "# cpus: 2"]).is_err());
+        assert!(boot(&[]).is_err());
     }
 
     #[test]

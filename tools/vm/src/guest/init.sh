@@ -29,12 +29,12 @@ ip link set lo up
 run_scenarios() {
 	failed=0
 	next=
+	waited
 	for scenario in /scenarios/*/*.sh; do
 		if [ -n "$next" ]; then
 			run /lib/tidy.sh
 		fi
 		next=yes
-		echo "# scenario $(basename "$scenario" .sh)"
 		run "$scenario"
 	done
 	if [ -e /sys/kernel/debug/kmemleak ]; then
@@ -44,8 +44,24 @@ run_scenarios() {
 }
 
 run() {
+	echo "# scenario $(basename "$1" .sh)"
 	sh /lib/scenario.sh "$1"
 	failed=$((failed + $?))
+	waited
+}
+
+# For how many hundredths of a second no processor has had anything to do until now, at most: the least of any.
+waited() {
+	local word least=
+	while read -r word _ _ _ idle iowait _; do
+		case $word in
+		cpu[0-9]*)
+			idle=$((idle + iowait))
+			[ -n "$least" ] && [ "$least" -lt $idle ] || least=$idle
+			;;
+		esac
+	done </proc/stat
+	echo "# waited $least"
 }
 
 stty -F /dev/ttyS1 raw -echo

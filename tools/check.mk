@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What `make check' does, as goals that are made side by side: tools/steps runs this with as many jobs as there are
+# processors. A goal is a step of that name. Each leaves its result where tools/steps adds it up and never fails here,
+# so that whatever depends on it can say that it was not possible.
+#
+# MODULES, PROGRAMS, TREE: which steps make what a machine of the stock kernel, of the debugging kernel and of that with
+# our bus built in needs.
+
+STEPS := tools/steps
+
+goals := modules programs c-modules rustfmtcheck clippy-kernel clippy-cargo shellcheck rustdoc test \
+	debug-kernel debug-modules kernel-tree
+
+.PHONY: $(goals)
+$(goals):
+	@$(STEPS) goal $@
+
+# Cargo builds one thing at a time, and the programs are what others wait for.
+clippy-cargo: programs
+test: clippy-cargo
+
+# What is documented is linked to what was built.
+rustdoc: modules
+
+debug-modules: debug-kernel
+kernel-tree: debug-kernel
+
+stock.%: $(STOCK_NEEDS)
+	@$(STEPS) machine stock $*
+
+debug.%: $(DEBUG_NEEDS)
+	@$(STEPS) machine debug $*
+
+tree.%: kernel-tree programs
+	@$(STEPS) machine tree $*

@@ -5,11 +5,25 @@
 //! Only what no kernel and no module can bring about is taken for that.
 
 /// The fault that a kernel's report speaks of, if it is one of the emulator's.
-pub fn fault(report: &[&str]) -> Option<&'static str> {
+pub fn fault(report: &[&str]) -> Option<String> {
     let is_breakpoint = report.first()?.contains("Oops: int3");
 
     (is_breakpoint && is_not_there(report))
-        .then_some("the emulator ran a breakpoint that is not in memory")
+        .then(|| "the emulator ran a breakpoint that is not in memory".to_owned())
+}
+
+/// With less of the time that it could have used, what a guest expects of time is not to be had.
+const ENOUGH: f64 = 0.5;
+
+/// Whether an emulator that got this share of the time of processors, from 0 to 1, had too little of it for what
+/// failed to mean anything.
+pub fn starved(share: f64) -> Option<String> {
+    (share < ENOUGH).then(|| {
+        format!(
+            "the emulator got {:.0} % of the processor time that it could have used",
+            100.0 * share
+        )
+    })
 }
 
 /// Whether a breakpoint was hit where there is none. Kernels write breakpoints over code that they
@@ -44,5 +58,11 @@ mod tests {
         assert!(fault(&[OOPS, "Code: Unable to access opcode bytes at 0x0."]).is_none());
         assert!(fault(&["[    1.9] Oops: Oops: 0002 [#1] SMP NOPTI", gone]).is_none());
         assert!(fault(&[]).is_none());
+    }
+
+    #[test]
+    fn shares() {
+        assert!(starved(0.8).is_none());
+        assert!(starved(0.204).unwrap().contains(" 20 % "));
     }
 }

@@ -3,6 +3,7 @@
 //! The result of a scenario, and sums of results.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::path::PathBuf;
 
 use crate::times::{Part, Times};
@@ -27,6 +28,14 @@ impl Totals {
     }
 }
 
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)?;
@@ -44,8 +53,10 @@ pub struct Outcome {
     pub passed: u32,
     /// What failed: the first line says what, the others why.
     pub failures: Vec<String>,
+    /// Whether the kernel had something to report.
+    pub reported: bool,
     /// What an emulator would have got wrong, if it failed for that.
-    pub fault: Option<&'static str>,
+    pub fault: Option<String>,
     /// What else is to be said of it.
     pub notes: Vec<String>,
     /// Why it was not run.

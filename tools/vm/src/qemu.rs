@@ -80,11 +80,13 @@ impl Logs {
         Ok(logs)
     }
 
-    /// Keeps the console of the boot of that number when there is another.
-    fn keep_console(&self, boot: usize) -> Result<PathBuf> {
-        let kept = self.console.with_extension(format!("{boot}.log"));
-        fs::rename(&self.console, &kept)
-            .with_context(|| format!("cannot make {}", kept.display()))?;
+    /// Keeps what there is of the boot of that number when there is another.
+    fn keep(&self, boot: usize) -> Result<PathBuf> {
+        let mut kept = PathBuf::new();
+        for log in [&self.console, &self.scenario] {
+            kept = log.with_extension(format!("{boot}.log"));
+            fs::rename(log, &kept).with_context(|| format!("cannot make {}", kept.display()))?;
+        }
         Ok(kept)
     }
 }
@@ -106,10 +108,18 @@ pub fn run(
         let mut outcome = boot(places, scenario, accel, &archive, &logs, show)?;
         // Else it could be ours.
         let is_alone = || accel == Accel::Tcg && !places.ours_built_in();
-        let fault = outcome.fault.filter(|_| notes.len() < AGAIN && is_alone());
+        let fault = outcome
+            .fault
+            .take()
+            .filter(|_| notes.len() < AGAIN && is_alone());
         if let Some(fault) = fault {
-            let kept = logs.keep_console(notes.len() + 1)?;
-            let note = format!("{fault}; run again, see {}", kept.display());
+            let kept = logs.keep(notes.len() + 1)?;
+            let what = outcome
+                .failures
+                .first()
+                .and_then(|text| text.lines().next());
+            let what = what.unwrap_or_default();
+            let note = format!("{fault} ({what}); run again, see {}", kept.display());
             show(&format!("# {note}"));
             notes.push(note);
             continue;
@@ -138,8 +148,12 @@ fn boot(
     add_devices(&mut command, &scenario.machine, &directory);
     let model = Model::start(&scenario.machine, &directory, &logs.model)?;
     let boot = places.patience(BOOT);
-    let (end, watch) = run_command(&mut command, logs, boot, scenario.timeout, show)?;
+    let (end, mut watch) = run_command(&mut command, logs, boot, scenario.timeout, show)?;
     let mut outcome = judge(scenario, logs, &end)?;
+    // What the kernel has reported happened, however little time there was.
+    if !outcome.good() && !outcome.reported && outcome.fault.is_none() {
+        outcome.fault = emulator::starved(watch.share());
+    }
     (outcome.boot, outcome.parts) = watch.finish();
     if let Some(complaint) = model.map(Model::finish).transpose()?.flatten() {
         outcome.failures.push(format!(
@@ -261,7 +275,10 @@ pub fn run_command(
                 watch.line(&line);
                 show(&line);
             }
-            Err(RecvTimeoutError::Timeout) if started => break End::TimedOut,
+            Err(RecvTimeoutError::Timeout) if started => {
+                watch.share();
+                break End::TimedOut;
+            }
             Err(RecvTimeoutError::Timeout) => break End::Stuck(patience),
             // It has closed its output, so it is about to end.
             Err(RecvTimeoutError::Disconnected) => break End::Exited(running.0.wait()?),
@@ -300,6 +317,7 @@ fn judge(scenario: &Scenario, logs: &Logs, end: &End) -> Result<Outcome> {
             logs.console.display(),
             lines.join("\n")
         ));
+        outcome.reported = true;
         outcome.fault = emulator::fault(&lines);
     } else if let Some(why) = unfinished(scenario, end, ended, &outcome) {
         let last = [tail(&qemu), tail(&console), tail(&log)].concat();
@@ -308,7 +326,8 @@ fn judge(scenario: &Scenario, logs: &Logs, end: &End) -> Result<Outcome> {
             last.join("\n")
         ));
         if let End::Stuck(_) = end {
-            outcome.fault = Some("the kernel did not get as far as its first program");
+            let what = "the kernel did not get as far as its first program";
+            outcome.fault = Some(what.to_owned());
         }
     }
     Ok(outcome)

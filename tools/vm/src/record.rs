@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde_json::{json, Value};
 
 use crate::outcome::{Outcome, Totals};
 use crate::times::{Part, Times};
@@ -19,25 +19,17 @@ use crate::times::{Part, Times};
 const SHOWN: usize = 30;
 
 /// What came of a step, and what it took.
-#[derive(Serialize, Deserialize)]
 pub struct Record {
     /// What it is called.
     pub step: String,
     /// What it took.
-    #[serde(flatten)]
     pub times: Times,
     /// What its machine took to boot, if it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<Times>,
     /// What was done in that machine.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
-    /// Checks that passed.
-    pub passed: u32,
-    /// Checks that failed.
-    pub failed: u32,
-    /// Checks that were not made.
-    pub skipped: u32,
+    /// What was found.
+    pub totals: Totals,
 }
 
 impl Record {
@@ -50,30 +42,51 @@ impl Record {
             times: outcome.times,
             boot: outcome.boot,
             parts: outcome.parts.clone(),
-            passed: totals.passed,
-            failed: totals.failed,
-            skipped: totals.skipped,
+            totals,
         }
+    }
+
+    fn to_json(&self) -> Value {
+        let mut value = self.times.to_json();
+        value["step"] = self.step.as_str().into();
+        value["passed"] = self.totals.passed.into();
+        value["failed"] = self.totals.failed.into();
+        value["skipped"] = self.totals.skipped.into();
+        if let Some(boot) = self.boot {
+            value["boot"] = boot.to_json();
+            value["parts"] = self.parts.iter().map(Part::to_json).collect();
+        }
+        value
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let count = |key: &str| value[key].as_u64()?.try_into().ok();
+        let parts = value["parts"].as_array().map_or(&[][..], Vec::as_slice);
+        Some(Self {
+            step: value["step"].as_str()?.to_owned(),
+            times: Times::from_json(value)?,
+            boot: Times::from_json(&value["boot"]),
+            parts: parts.iter().map(Part::from_json).collect::<Option<_>>()?,
+            totals: Totals {
+                passed: count("passed")?,
+                failed: count("failed")?,
+                skipped: count("skipped")?,
+            },
+        })
     }
 
     /// Leaves it in a file of that name.
     pub fn write(&self, file: &Path) -> Result<()> {
-        let text = serde_json::to_string(self)?;
-        fs::write(file, text + "\n").with_context(|| format!("cannot write {}", file.display()))
+        fs::write(file, format!("{}\n", self.to_json()))
+            .with_context(|| format!("cannot write {}", file.display()))
     }
 
     fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file)?;
-        serde_json::from_str(&text).with_context(|| format!("{}: {text:?}", file.display()))
+        let value = serde_json::from_str(&text);
+        let record = value.ok().as_ref().and_then(Self::from_json);
+        record.with_context(|| format!("{} is no record: {text:?}", file.display()))
     }
-}
-
-/// What `/proc/stat` counts of this machine would do as well; a run of all steps has only this.
-#[derive(Serialize)]
-struct Summary<'a> {
-    wall: f64,
-    processor: f64,
-    steps: &'a [Record],
 }
 
 /// Adds up the records in a directory, prints what was most expensive, leaves all in a file, most expensive
@@ -83,27 +96,25 @@ pub fn summary(directory: &Path, file: &Path, wall: f64) -> Result<Totals> {
     let names = fs::read_dir(directory)
         .with_context(|| format!("there are no results in {}", directory.display()))?;
     for name in names {
-        records.push(Record::read(&name?.path())?);
+        let name = name?.path();
+        if name.extension().is_some_and(|end| end == "json") {
+            records.push(Record::read(&name)?);
+        }
     }
     records.sort_by(|a, b| b.times.processor.total_cmp(&a.times.processor));
-    let processor = records.iter().map(|record| record.times.processor).sum();
-    let summary = Summary {
-        wall,
-        processor,
-        steps: &records,
-    };
-    fs::write(file, serde_json::to_string_pretty(&summary)? + "\n")?;
+    let processor: f64 = records.iter().map(|record| record.times.processor).sum();
+    let steps: Vec<_> = records.iter().map(Record::to_json).collect();
+    let summary = json!({ "wall": wall, "processor": processor.round(), "steps": steps });
+    fs::write(file, format!("{summary:#}\n"))
+        .with_context(|| format!("cannot write {}", file.display()))?;
     print!("{}", table(&records));
     println!(
-        "{:.0} s, {processor:.0} s of processors; all of it in {}",
-        wall,
+        "{wall:.0} s, {processor:.0} s of processors; all of it in {}",
         file.display()
     );
     let mut totals = Totals::default();
     for record in &records {
-        totals.passed += record.passed;
-        totals.failed += record.failed;
-        totals.skipped += record.skipped;
+        totals += record.totals;
     }
     Ok(totals)
 }
@@ -159,7 +170,7 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         let goal =
             r#"{"step":"modules","wall":2.5,"processor":4.0,"passed":1,"failed":0,"skipped":0}"#;
-        fs::write(directory.join("modules"), goal).unwrap();
+        fs::write(directory.join("modules.json"), goal).unwrap();
         let outcome = Outcome {
             passed: 3,
             failures: vec!["x".to_owned()],
@@ -171,14 +182,14 @@ mod tests {
             ..Outcome::default()
         };
         Record::of("stock/a", &outcome)
-            .write(&directory.join("a"))
+            .write(&directory.join("a.json"))
             .unwrap();
         let file = directory.with_extension("json");
         let totals = summary(&directory, &file, 10.0).unwrap();
         assert_eq!(totals.to_string(), "4 passed, 1 failed");
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.find("stock/a") < text.find("modules"), "{text}");
-        fs::write(directory.join("b"), "{").unwrap();
+        fs::write(directory.join("b.json"), "{").unwrap();
         assert!(summary(&directory, &file, 10.0).is_err());
         fs::remove_dir_all(&directory).unwrap();
         fs::remove_file(&file).unwrap();

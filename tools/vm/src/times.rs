@@ -5,31 +5,71 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde_json::{json, Value};
 
 /// Hundredths of a second, in which `/proc` counts.
 const TICKS: f64 = 100.0;
 
 /// What something took, in seconds.
-#[derive(Clone, Copy, Default, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
 pub struct Times {
     /// From its beginning to its end.
     pub wall: f64,
     /// Of processors of this machine.
     pub processor: f64,
     /// In which no processor of the guest had anything to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<f64>,
 }
 
+impl Times {
+    /// As it is kept; what is not known is left out.
+    pub fn to_json(self) -> Value {
+        let mut value = json!({ "wall": round(self.wall), "processor": round(self.processor) });
+        if let Some(waiting) = self.waiting {
+            value["waiting"] = round(waiting).into();
+        }
+        value
+    }
+
+    /// From what was kept.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            wall: value["wall"].as_f64()?,
+            processor: value["processor"].as_f64()?,
+            waiting: value["waiting"].as_f64(),
+        })
+    }
+}
+
+/// To hundredths, which is as good as it is measured.
+fn round(seconds: f64) -> f64 {
+    (seconds * TICKS).round() / TICKS
+}
+
 /// A scenario, or what is done beside scenarios.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Part {
     /// What it is called.
     pub name: String,
     /// What it took.
-    #[serde(flatten)]
     pub times: Times,
+}
+
+impl Part {
+    /// As it is kept.
+    pub fn to_json(&self) -> Value {
+        let mut value = self.times.to_json();
+        value["name"] = self.name.as_str().into();
+        value
+    }
+
+    /// From what was kept.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            name: value["name"].as_str()?.to_owned(),
+            times: Times::from_json(value)?,
+        })
+    }
 }
 
 /// A moment in the life of a machine.
@@ -60,6 +100,7 @@ pub struct Watch {
     boot: Option<Times>,
     part: Option<String>,
     parts: Vec<Part>,
+    share: f64,
 }
 
 impl Watch {
@@ -72,6 +113,7 @@ impl Watch {
             boot: None,
             part: None,
             parts: Vec::new(),
+            share: 1.0,
         }
     }
 
@@ -97,7 +139,18 @@ impl Watch {
         }
     }
 
+    /// What it has got of the time of processors that it could have used, from 0 to 1. To be asked while it is there;
+    /// after that it is what was known last.
+    pub fn share(&mut self) -> f64 {
+        let (had, waited) = scheduled(self.process);
+        if had > 0.0 {
+            self.share = had / (had + waited);
+        }
+        self.share
+    }
+
     fn take(&mut self, now: Moment) {
+        self.share();
         let times = now.since(self.last);
         self.last = now;
         match self.part.take() {
@@ -116,6 +169,25 @@ impl Watch {
 /// that it has waited for.
 const OWN: usize = 11;
 const CHILDREN: usize = 13;
+
+/// For how long the threads of a process have run, and for how long each was ready and had to wait for a
+/// processor, both together. Kernels without these statistics say nothing.
+fn scheduled(process: u32) -> (f64, f64) {
+    let mut sums = (0.0, 0.0);
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return sums;
+    };
+    for thread in threads.flatten() {
+        // A thread may end meanwhile.
+        let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        let mut numbers = text
+            .split(' ')
+            .map_while(|number| number.parse::<f64>().ok());
+        sums.0 += numbers.next().unwrap_or(0.0);
+        sums.1 += numbers.next().unwrap_or(0.0);
+    }
+    sums
+}
 
 /// Seconds of processors that were taken by programs which this one has run and waited for.
 pub fn of_children() -> f64 {
@@ -165,5 +237,8 @@ mod tests {
         let begin = processor_time("self", OWN);
         while processor_time("self", OWN) < begin + 0.05 {}
         assert_eq!(processor_time("0", OWN), 0.0);
+        let share = Watch::start(std::process::id()).share();
+        assert!(share > 0.0 && share <= 1.0, "{share}");
+        assert_eq!(Watch::start(0).share(), 1.0);
     }
 }

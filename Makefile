@@ -179,8 +179,7 @@ test: setup
 # The suites of tests/kunit alone; FILTER is what KUnit filters them by: SUITE or SUITE.TEST, with * and ?.
 PHONY += kunit
 kunit: programs debug-modules
-	$(Q)sed 's/kunit.filter_glob=[^ ]*/kunit.filter_glob=$(or $(FILTER),vdpa_*)/' \
-		tests/scenarios/kunit.sh >$(build)/kunit.sh
+	$(Q)sed '/^# title:/a # append: kunit.filter_glob=$(or $(FILTER),vdpa_*)' tests/scenarios/kunit.sh >$(build)/kunit.sh
 	$(Q)$(toolbox) --debug run $(programs_in)/vm run --show $(build)/kunit.sh
 
 # In a kernel's own source: patches for it; and such a kernel, with our bus and the suites built in. FILTER

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What `make check' does, as goals that are made side by side: tools/steps runs this with as many jobs as there are
-# processors. A goal is a step of that name. Each leaves its result where tools/steps adds it up and never fails here,
-# so that whatever depends on it can say that it was not possible.
+# What `make check' does, as goals that are made side by side; tools/steps runs this with several jobs. A goal is a step
+# of that name. Each leaves its result where tools/steps adds it up, and never fails here, so that what depends on it
+# can say for itself that it was not possible.
 #
-# MODULES, PROGRAMS, TREE: which steps make what a machine of the stock kernel, of the debugging kernel and of that with
-# our bus built in needs.
+# STOCK_NEEDS and DEBUG_NEEDS are the goals that machines of these kernels need.
 
 STEPS := tools/steps
 

@@ -2,6 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: ifcvf on QEMU's network device behind an IOMMU
+# debugging: no, ifcvf-model-iommu does the same there
 # modules: ours/vdpa ours/virtio_vdpa ours/ifcvf ours/bar_shim stock/virtio_net
 # tools: vdpa guest
 # files: tests/ifcvf.sh tests/ifcvf-qemu-net.sh

@@ -2,7 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: ifcvf on QEMU's network device: an interrupt for all virtqueues
-# debugging: no, only interrupts differ from ifcvf-qemu-net-iommu
+# debugging: no, ifcvf-model-iommu does the same there
 # modules: ours/vdpa ours/virtio_vdpa ours/ifcvf ours/bar_shim stock/virtio_net
 # tools: vdpa guest
 # files: tests/ifcvf.sh tests/ifcvf-qemu-net.sh

@@ -4,7 +4,6 @@
 # title: KUnit suites
 # modules: ours/vdpa ours/vdpa_kunit
 # timeout: 240
-# append: kunit.enable=1 kunit.autorun=1 kunit.filter_glob=vdpa_*
 # debugging: only
 
 # What KUnit has to say (Documentation/dev-tools/ktap.rst), as lines that are counted. What else the

@@ -6,6 +6,7 @@
 # modules: stock/vhost_iotlb stock/virtio_net stock/virtio_blk
 # tools: vdpa guest
 # files: tests/traffic.sh
+# cpus: 2
 # timeout: 600
 
 . /files/traffic.sh

@@ -5,6 +5,7 @@
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # tools: vdpa vhost-client guest
 # files: tests/vhost-devices.sh
+# cpus: 2
 # timeout: 300
 
 . /files/vhost-devices.sh

@@ -74,7 +74,9 @@ pub struct Places {
 const DEBUGGING: &str = "-debug";
 /// How many times as long a scenario may take there.
 const SLOWNESS: u32 = 5;
-/// What its command line needs besides where devices write to memory, which the kernel cannot see otherwise: free
+/// What its command line has for KUnit: suites are run when they are loaded.
+const SUITES: [&str; 2] = ["kunit.enable=1", "kunit.autorun=1"];
+/// What it has besides where devices write to memory, which the kernel cannot see otherwise: free
 /// pages have a known content.
 const POISONED: &str = "page_poison=1";
 
@@ -166,16 +168,17 @@ fn command(mut arguments: Arguments) -> Result<Totals> {
             let show = arguments.contains("--show");
             let keep_going = arguments.contains("--keep-going");
             let record: Option<PathBuf> = arguments.opt_value_from_str("--record")?;
-            let scenarios = on_kernel(&places, scenarios(arguments)?);
+            let scenarios = on_kernel(&places, scenarios(&places, arguments)?);
             check::one_by_one(&places, &scenarios, show, keep_going, record.as_deref())
         }
         Some("plan") => {
             let most = arguments.opt_value_from_str("--together")?.unwrap_or(1);
             let longest = arguments.opt_value_from_str("--longest")?.unwrap_or(600);
             let longest = Duration::from_secs(longest);
+            let places = Places::from_arguments(&mut arguments)?;
             // Once, before several machines want to know it at a time.
-            Accel::detect(&Places::from_arguments(&mut arguments)?)?;
-            for boot in Scenario::together(scenarios(arguments)?, most, longest) {
+            Accel::detect(&places)?;
+            for boot in Scenario::together(scenarios(&places, arguments)?, most, longest) {
                 println!("{}", boot.name);
             }
             Ok(Totals::default())
@@ -193,7 +196,7 @@ fn command(mut arguments: Arguments) -> Result<Totals> {
     }
 }
 
-fn scenarios(arguments: Arguments) -> Result<Vec<Scenario>> {
+fn scenarios(places: &Places, arguments: Arguments) -> Result<Vec<Scenario>> {
     let names = arguments.finish();
     if names.is_empty() {
         bail!("no scenario\n{USAGE}");
@@ -205,19 +208,23 @@ fn scenarios(arguments: Arguments) -> Result<Vec<Scenario>> {
             if name.starts_with('-') {
                 bail!("unknown option '{name}'\n{USAGE}");
             }
-            Scenario::in_one_boot(name.split('+').map(scenario).collect::<Result<_>>()?)
+            Scenario::in_one_boot(
+                name.split('+')
+                    .map(|name| scenario(places, name))
+                    .collect::<Result<_>>()?,
+            )
         })
         .collect()
 }
 
-/// The scenario at a path, or of a name.
-fn scenario(name: &str) -> Result<Scenario> {
+/// The scenario at a path, or of a name, for that kernel.
+fn scenario(places: &Places, name: &str) -> Result<Scenario> {
     let path = if name.ends_with(".sh") {
         PathBuf::from(name)
     } else {
         Path::new("tests/scenarios").join(format!("{name}.sh"))
     };
-    Scenario::read(&path)
+    Ok(Scenario::read(&path)?.settle(places.debugging()))
 }
 
 /// What the kernel changes in them.
@@ -227,8 +234,11 @@ fn on_kernel(places: &Places, mut scenarios: Vec<Scenario>) -> Vec<Scenario> {
             // What it leaves is beside what it leaves on the other kernel.
             scenario.name += DEBUGGING;
             scenario.timeout = places.patience(scenario.timeout);
+            let append = &mut scenario.machine.append;
+            // What a scenario says itself comes later, and counts.
+            append.splice(0..0, SUITES.map(str::to_owned));
             if !scenario.machine.models.is_empty() {
-                scenario.machine.append.push(POISONED.to_owned());
+                append.push(POISONED.to_owned());
             }
         }
     }

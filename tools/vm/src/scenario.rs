@@ -14,7 +14,7 @@
 //! | `modules` | modules for the guest, as `FROM/NAME`: `ours`, `stock`, or `c` for the C twins that the stock kernel does not have; what they depend on comes along | none |
 //! | `tools` | programs for the guest: of this workspace, or of the root | only busybox |
 //! | `files` | files of the project, or of `{kernel}`, which the guest finds in `/files` | none |
-//! | `cpus` | virtual CPUs | 2, or 1 with `icount` |
+//! | `cpus` | virtual CPUs | 2; 1 with `icount`, and on the debugging kernel |
 //! | `memory` | as QEMU takes it | 1G |
 //! | `timeout` | seconds until it has failed | 120 |
 //! | `append` | words for the kernel's command line | none |
@@ -63,7 +63,7 @@ pub struct Scenario {
 /// A machine, without what is in it. Scenarios that ask for the same one can share a boot.
 #[derive(PartialEq, Eq)]
 pub struct Machine {
-    /// Virtual CPUs.
+    /// Virtual CPUs; 0 until it is settled.
     pub cpus: u32,
     /// Memory, as QEMU takes it.
     pub memory: String,
@@ -102,11 +102,15 @@ impl Kernels {
         }
     }
 
-    /// Whether both are refused by the same kernels.
-    fn same(&self, other: &Self) -> bool {
-        [false, true].iter().all(|&debugging| {
-            self.refusal(debugging).is_some() == other.refusal(debugging).is_some()
-        })
+    /// Those that both can be run on, if there are any.
+    fn both(&self, other: &Self) -> Option<Self> {
+        let both = if *self == Kernels::All { other } else { self };
+        let runs = |debugging| {
+            [self, other]
+                .iter()
+                .all(|kernels| kernels.refusal(debugging).is_none())
+        };
+        (runs(false) || runs(true)).then(|| both.clone())
     }
 }
 
@@ -172,14 +176,25 @@ impl Scenario {
             !machine.iommu || !machine.models.is_empty(),
             "an IOMMU is of use to models only"
         );
-        if machine.cpus == 0 {
-            machine.cpus = if machine.icount { 1 } else { 2 };
+        if machine.icount {
+            machine.cpus = 1;
         }
         Ok(scenario)
     }
 
+    /// Has it have virtual CPUs, if it does not say how many. The debugging kernel takes locks of its own at each
+    /// allocation and at each lock, so that where a second one is emulated, a third of the time is spent waiting for
+    /// these; what is about concurrency says that it wants two.
+    pub fn settle(mut self, debugging: bool) -> Self {
+        if self.machine.cpus == 0 {
+            self.machine.cpus = if debugging { 1 } else { 2 };
+        }
+        self
+    }
+
     /// Has another one run after this one, in the same boot.
     fn append(&mut self, other: Self) {
+        self.kernels = self.kernels.both(&other.kernels).unwrap_or(other.kernels);
         self.name = format!("{}+{}", self.name, other.name);
         self.title = format!("{}; {}", self.title, other.title);
         self.scripts.extend(other.scripts);
@@ -189,9 +204,9 @@ impl Scenario {
         self.timeout += other.timeout;
     }
 
-    /// Whether both can be run in one boot: they ask for the same machine.
+    /// Whether both can be run in one boot: they ask for the same machine, and there is a kernel for both.
     fn fits(&self, other: &Self) -> bool {
-        self.machine == other.machine && self.kernels.same(&other.kernels)
+        self.machine == other.machine && self.kernels.both(&other.kernels).is_some()
     }
 
     /// Puts those that can be run in one boot together, `most` of them at most and no longer than
@@ -311,11 +326,12 @@ mod tests {
         assert_eq!(scenario.title, "a: b");
         assert_eq!(scenario.modules.len(), 3);
         assert_eq!(scenario.timeout, Duration::from_secs(7));
-        assert_eq!(scenario.machine.cpus, 2);
+        assert_eq!(scenario.machine.cpus, 0);
         assert!(
             scenario.tools.is_empty(),
             "below the first empty line is the script"
         );
+        assert_eq!(scenario.settle(false).machine.cpus, 2);
     }
 
     #[test]
@@ -337,7 +353,10 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
-        assert_eq!(parse("# icount: yes").unwrap().machine.cpus, 1);
+        let cpus = |text| parse(text).unwrap().settle(true).machine.cpus;
+        assert_eq!(cpus("# icount: yes"), 1);
+        assert_eq!(cpus("# cpus: 2"), 2);
+        assert_eq!(cpus("# title: any"), 1);
     }
 
     #[test]
@@ -390,6 +409,9 @@ mod tests {
         };
         assert_eq!(boot(&["# cpus: 3", "# cpus: 3"]).unwrap().scripts.len(), 2);
         assert!(boot(&["# cpus: 3", "# cpus: 2"]).is_err());
+        assert!(boot(&["# debugging: only", "# debugging: no, why"]).is_err());
+        let both = boot(&["# title: any", "# debugging: no, why"]).unwrap();
+        assert_eq!(both.kernels.refusal(true), Some("why"));
         assert!(boot(&[]).is_err());
     }
 

@@ -15,6 +15,7 @@ MAKEFLAGS += --no-print-directory
 Q := $(if $(filter 1,$(V)),,@)
 build := $(CURDIR)/build
 toolbox := $(CURDIR)/tools/toolbox$(if $(KERNEL), --debug)
+debugging := $(CURDIR)/tools/toolbox --debug
 
 ifneq ($(filter-out debug,$(KERNEL)),)
 $(error KERNEL=$(KERNEL): there is debug, and without KERNEL the stock kernel)
@@ -115,7 +116,7 @@ c-modules: setup
 # Scenarios that need modules in C are not run there.
 PHONY += debug-kernel debug-modules
 debug-kernel:
-	+$(Q)$(toolbox) --debug setup
+	+$(Q)$(debugging) setup
 
 debug-modules: debug-kernel
 	+$(Q)$(MAKE) KERNEL=debug modules
@@ -180,7 +181,7 @@ test: setup
 PHONY += kunit
 kunit: programs debug-modules
 	$(Q)sed '/^# title:/a # append: kunit.filter_glob=$(or $(FILTER),vdpa_*)' tests/scenarios/kunit.sh >$(build)/kunit.sh
-	$(Q)$(toolbox) --debug run $(programs_in)/vm run --show $(build)/kunit.sh
+	$(Q)$(debugging) run $(programs_in)/vm run --show $(build)/kunit.sh
 
 # In a kernel's own source: patches for it; and such a kernel, with our bus and the suites built in. FILTER
 # is as above.
@@ -207,7 +208,7 @@ fuzz: programs debug-modules
 			/^# timeout: / { $$3 += 4 * time } \
 			{ print }' tests/scenarios/$$name >$(build)/$$name || exit; \
 	done
-	$(Q)$(toolbox) --debug run $(programs_in)/vm run --show $(fuzzers:%=$(build)/%)
+	$(Q)$(debugging) run $(programs_in)/vm run --show $(fuzzers:%=$(build)/%)
 
 PHONY += check
 check:

@@ -8,6 +8,10 @@
 
 STEPS := tools/steps
 
+.PHONY: nothing
+nothing:
+	@echo "check.mk: which step?" >&2; exit 1
+
 goals := modules programs c-modules rustfmtcheck clippy-kernel clippy-cargo shellcheck rustdoc test \
 	debug-kernel debug-modules kernel-tree
 

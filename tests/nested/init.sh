@@ -10,7 +10,7 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 exec </dev/null >/dev/ttyS0 2>&1
 for module in /modules/*.ko; do
-	insmod "$module"
+	insmod "$module" || echo "cannot load $module"
 done
 
 if sh -e /test.sh; then

@@ -47,13 +47,16 @@ of these with + between them, which are run in one boot.
   --record FILE leave there what came of it and what it took
 
 `plan' prints what to give to `run', a line each, so that each kind of machine is booted seldom; what may take
-long comes first.
+long comes first. With --kernel it finds out whether that boots under KVM.
 
+  --debugging         for the debugging kernel
   --together N        boot once for up to N scenarios that ask for the same machine [1]
   --longest SECONDS   which together may not take longer than that [600]
 
 `summary' adds up the records in a directory, of a run that took so many seconds, leaves all of it in a file, and
 prints what was most expensive; its last line counts.
+
+For `run' and `plan':
 
   --kernel DIR  a kernel as /lib/modules/RELEASE, with vmlinux in it [$KERNEL_MODULES]
   --build DIR   where modules are found and logs are left [build]
@@ -168,17 +171,18 @@ fn command(mut arguments: Arguments) -> Result<Totals> {
             let show = arguments.contains("--show");
             let keep_going = arguments.contains("--keep-going");
             let record: Option<PathBuf> = arguments.opt_value_from_str("--record")?;
-            let scenarios = on_kernel(&places, scenarios(&places, arguments)?);
+            let scenarios = on_kernel(&places, scenarios(places.debugging(), arguments)?);
             check::one_by_one(&places, &scenarios, show, keep_going, record.as_deref())
         }
         Some("plan") => {
             let most = arguments.opt_value_from_str("--together")?.unwrap_or(1);
             let longest = arguments.opt_value_from_str("--longest")?.unwrap_or(600);
             let longest = Duration::from_secs(longest);
-            let places = Places::from_arguments(&mut arguments)?;
+            let debugging = arguments.contains("--debugging");
             // Once, before several machines want to know it at a time.
-            Accel::detect(&places)?;
-            for boot in Scenario::together(scenarios(&places, arguments)?, most, longest) {
+            Accel::detect(&Places::from_arguments(&mut arguments)?)?;
+            let scenarios = scenarios(debugging, arguments)?;
+            for boot in Scenario::together(scenarios, debugging, most, longest) {
                 println!("{}", boot.name);
             }
             Ok(Totals::default())
@@ -196,7 +200,7 @@ fn command(mut arguments: Arguments) -> Result<Totals> {
     }
 }
 
-fn scenarios(places: &Places, arguments: Arguments) -> Result<Vec<Scenario>> {
+fn scenarios(debugging: bool, arguments: Arguments) -> Result<Vec<Scenario>> {
     let names = arguments.finish();
     if names.is_empty() {
         bail!("no scenario\n{USAGE}");
@@ -210,21 +214,21 @@ fn scenarios(places: &Places, arguments: Arguments) -> Result<Vec<Scenario>> {
             }
             Scenario::in_one_boot(
                 name.split('+')
-                    .map(|name| scenario(places, name))
+                    .map(|name| scenario(debugging, name))
                     .collect::<Result<_>>()?,
             )
         })
         .collect()
 }
 
-/// The scenario at a path, or of a name, for that kernel.
-fn scenario(places: &Places, name: &str) -> Result<Scenario> {
+/// The scenario at a path, or of a name, for a debugging kernel or another one.
+fn scenario(debugging: bool, name: &str) -> Result<Scenario> {
     let path = if name.ends_with(".sh") {
         PathBuf::from(name)
     } else {
         Path::new("tests/scenarios").join(format!("{name}.sh"))
     };
-    Ok(Scenario::read(&path)?.settle(places.debugging()))
+    Ok(Scenario::read(&path)?.settle(debugging))
 }
 
 /// What the kernel changes in them.

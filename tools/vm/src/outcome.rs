@@ -53,8 +53,11 @@ pub struct Outcome {
     pub passed: u32,
     /// What failed: the first line says what, the others why.
     pub failures: Vec<String>,
-    /// Whether the kernel had something to report.
+    /// Whether something was wrong that has nothing to do with time: a report of the kernel, lost memory, an end
+    /// of the model's before its time.
     pub reported: bool,
+    /// What the emulator got of the time of processors that it could have used, from 0 to 1.
+    pub share: f64,
     /// What an emulator would have got wrong, if it failed for that.
     pub fault: Option<String>,
     /// What else is to be said of it.

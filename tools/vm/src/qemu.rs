@@ -39,6 +39,9 @@ const BOOT: Duration = Duration::from_secs(60);
 /// How often a machine is booted again when the emulator was at fault.
 const AGAIN: usize = 2;
 
+/// The check of the debugging kernel for memory that nothing points to (guest/leaks.sh).
+const LOST: &str = "no memory is lost";
+
 /// Lines of each log that are shown when a guest did not reach its end.
 const TAIL: usize = 8;
 
@@ -150,16 +153,19 @@ fn boot(
     let boot = places.patience(BOOT);
     let (end, mut watch) = run_command(&mut command, logs, boot, scenario.timeout, show)?;
     let mut outcome = judge(scenario, logs, &end)?;
-    // What the kernel has reported happened, however little time there was.
-    if !outcome.good() && !outcome.reported && outcome.fault.is_none() {
-        outcome.fault = emulator::starved(watch.share());
-    }
+    outcome.share = watch.share();
     (outcome.boot, outcome.parts) = watch.finish();
     if let Some(complaint) = model.map(Model::finish).transpose()?.flatten() {
         outcome.failures.push(format!(
             "the model: {complaint}, see {}",
             logs.model.display()
         ));
+        outcome.reported = true;
+    }
+    outcome.reported |= outcome.failures.iter().any(|what| what.starts_with(LOST));
+    // That happened, however little time there was.
+    if !outcome.good() && !outcome.reported && outcome.fault.is_none() {
+        outcome.fault = emulator::starved(outcome.share);
     }
     Ok(outcome)
 }

@@ -28,6 +28,10 @@ pub struct Record {
     pub boot: Option<Times>,
     /// What was done in that machine.
     pub parts: Vec<Part>,
+    /// What its emulator got of the time of processors that it could have used, from 0 to 1.
+    pub share: Option<f64>,
+    /// How often it was run again, as the emulator was at fault.
+    pub again: u32,
     /// What was found.
     pub totals: Totals,
 }
@@ -42,6 +46,8 @@ impl Record {
             times: outcome.times,
             boot: outcome.boot,
             parts: outcome.parts.clone(),
+            share: outcome.boot.map(|_| outcome.share),
+            again: outcome.notes.len() as u32,
             totals,
         }
     }
@@ -52,6 +58,12 @@ impl Record {
         value["passed"] = self.totals.passed.into();
         value["failed"] = self.totals.failed.into();
         value["skipped"] = self.totals.skipped.into();
+        if self.again > 0 {
+            value["again"] = self.again.into();
+        }
+        if let Some(share) = self.share {
+            value["share"] = ((share * 100.0).round() / 100.0).into();
+        }
         if let Some(boot) = self.boot {
             value["boot"] = boot.to_json();
             value["parts"] = self.parts.iter().map(Part::to_json).collect();
@@ -66,6 +78,8 @@ impl Record {
             step: value["step"].as_str()?.to_owned(),
             times: Times::from_json(value)?,
             boot: Times::from_json(&value["boot"]),
+            share: value["share"].as_f64(),
+            again: count("again").unwrap_or(0),
             parts: parts.iter().map(Part::from_json).collect::<Option<_>>()?,
             totals: Totals {
                 passed: count("passed")?,
@@ -112,6 +126,10 @@ pub fn summary(directory: &Path, file: &Path, wall: f64) -> Result<Totals> {
         "{wall:.0} s, {processor:.0} s of processors; all of it in {}",
         file.display()
     );
+    let again: u32 = records.iter().map(|record| record.again).sum();
+    if again > 0 {
+        println!("{again} times a machine was run again, see its line");
+    }
     let mut totals = Totals::default();
     for record in &records {
         totals += record.totals;

@@ -210,8 +210,14 @@ impl Scenario {
     }
 
     /// Puts those that can be run in one boot together, `most` of them at most and no longer than
-    /// `longest`, and what may take long first.
-    pub fn together(mut scenarios: Vec<Self>, most: usize, longest: Duration) -> Vec<Self> {
+    /// `longest`, and what may take long first. What that kernel refuses is not together with what it does not.
+    pub fn together(
+        mut scenarios: Vec<Self>,
+        debugging: bool,
+        most: usize,
+        longest: Duration,
+    ) -> Vec<Self> {
+        let is_refused = |scenario: &Self| scenario.kernels.refusal(debugging).is_some();
         let mut boots: Vec<Self> = Vec::new();
         scenarios.sort_by_key(|scenario| Reverse(scenario.timeout));
         for scenario in scenarios {
@@ -219,6 +225,7 @@ impl Scenario {
                 boot.scripts.len() < most
                     && boot.timeout + scenario.timeout <= longest
                     && boot.fits(&scenario)
+                    && is_refused(boot) == is_refused(&scenario)
             };
             match boots.iter_mut().find(takes) {
                 Some(boot) => boot.append(scenario),
@@ -383,7 +390,7 @@ mod tests {
             "# cpus: 3",
         ];
         let scenarios = texts.iter().map(|text| parse(text).unwrap()).collect();
-        let boots = Scenario::together(scenarios, 2, Duration::from_secs(241));
+        let boots = Scenario::together(scenarios, false, 2, Duration::from_secs(241));
         let scripts: Vec<_> = boots.iter().map(|boot| boot.scripts.len()).collect();
         // In the order of what they may take: 240 s twice, 7 s.
         assert_eq!(scripts, [2, 2, 1]);
@@ -397,9 +404,24 @@ mod tests {
     fn boots_are_not_too_long() {
         let texts = ["# timeout: 60", "# timeout: 50", "# timeout: 40"];
         let scenarios = texts.iter().map(|text| parse(text).unwrap()).collect();
-        let boots = Scenario::together(scenarios, 9, Duration::from_secs(100));
+        let boots = Scenario::together(scenarios, false, 9, Duration::from_secs(100));
         let timeouts: Vec<_> = boots.iter().map(|boot| boot.timeout.as_secs()).collect();
         assert_eq!(timeouts, [100, 50]);
+    }
+
+    #[test]
+    fn what_is_refused_takes_nothing_along() {
+        let texts = ["# title: any", "# debugging: only", "# debugging: no, why"];
+        let boots = |debugging| {
+            let scenarios = texts.iter().map(|text| parse(text).unwrap()).collect();
+            let boots = Scenario::together(scenarios, debugging, 9, Duration::from_secs(999));
+            boots
+                .iter()
+                .map(|boot| boot.scripts.len())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(boots(false), [2, 1]);
+        assert_eq!(boots(true), [2, 1]);
     }
 
     #[test]

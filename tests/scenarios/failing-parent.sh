@@ -4,6 +4,7 @@
 # title: a parent that fails in each step, and what the transport asks of one that does not
 # modules: ours/vdpa ours/virtio_vdpa ours/vdpa_test ours/vdpa_null ours/vdpa_sim_net stock/virtio_net
 # tools: vdpa guest
+# cpus: 2
 # timeout: 120
 
 is_unbound() {

@@ -192,7 +192,7 @@ kernel-patch: setup
 	$(Q)tools/kernel-patch "$(shell $(toolbox) path source)" $(in_tree)
 
 kernel-tree: kernel-patch
-	+$(Q)$(toolbox) tree tools/kernel-tree $(in_tree)/tree $(build)/kernel-tree $(if $(FILTER),'$(FILTER)')
+	$(Q)$(toolbox) tree tools/kernel-tree $(in_tree)/tree $(build)/kernel-tree $(if $(FILTER),'$(FILTER)')
 
 # The fuzzers alone. All that they do follows from SEED, for TIME seconds each.
 fuzzers = $(notdir $(wildcard tests/scenarios/fuzz-*.sh))

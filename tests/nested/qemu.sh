@@ -33,10 +33,12 @@ inner_archive() {
 
 # inner_module DIRECTORY MODULE: puts it there, after those that are there already.
 inner_module() {
-	local name=${2#*/}
-	set -- "$1" "$2" "$1"/*-"$name".ko
-	[ ! -e "$3" ] || return 0
-	cp "/modules/$2.ko" "$1/$(printf %02d "$(ls "$1" | wc -l)")-$name.ko"
+	local directory=$1 module=$2 name=${2#*/}
+	set -- "$directory"/*-"$name".ko
+	[ ! -e "$1" ] || return 0
+	set -- "$directory"/*.ko
+	[ -e "$1" ] || shift
+	cp "/modules/$module.ko" "$directory/$(printf %02d $#)-$name.ko"
 }
 
 # inner_kvm: has KVM run the inner guests from here on, if the processors that this guest sees can do

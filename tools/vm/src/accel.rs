@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 
 use crate::initramfs;
 use crate::qemu::{self, Logs};
@@ -79,6 +79,10 @@ fn recall(memory: &Path, boot: &str) -> Option<Accel> {
 }
 
 fn boots_under_kvm(places: &Places) -> Result<bool> {
+    // Nothing is to be remembered of what cannot be tried.
+    let image = places.image();
+    ensure!(image.is_file(), "there is no {}", image.display());
+    let patience = places.patience(PATIENCE);
     let archive = initramfs::build_empty(places)?;
     let logs = Logs::new(places, "kvm")?;
     let mut command = qemu::machine(places, &archive, &logs, &[]);
@@ -92,6 +96,6 @@ fn boots_under_kvm(places: &Places) -> Result<bool> {
         "-m",
         "512M",
     ]);
-    let (end, _) = qemu::run_command(&mut command, &logs, PATIENCE, PATIENCE, &mut |_| ())?;
+    let (end, _) = qemu::run_command(&mut command, &logs, patience, patience, &mut |_| ())?;
     Ok(qemu::succeeded(&end))
 }

@@ -25,7 +25,7 @@ pub fn one_by_one(
     let mut totals = Totals::default();
     for scenario in scenarios {
         let outcome = run(places, scenario, accel, &mut |line| {
-            if show && line != "end of scenario" {
+            if show && line != "end of scenario" && !line.starts_with("# waited ") {
                 println!("{line}");
             }
         })

@@ -56,6 +56,8 @@ pub struct Outcome {
     /// Whether something was wrong that has nothing to do with time: a report of the kernel, lost memory, an end
     /// of the model's before its time.
     pub reported: bool,
+    /// Whether the fault is that the emulator had too little time.
+    pub starved: bool,
     /// What the emulator got of the time of processors that it could have used, from 0 to 1.
     pub share: f64,
     /// What an emulator would have got wrong, if it failed for that.

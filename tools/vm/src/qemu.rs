@@ -36,7 +36,7 @@ const BYTE_BY_BYTE: [&str; 4] = ["erms", "fsrm", "fsrs", "fzrm"];
 /// A boot takes 4 s, and more on a machine that has much else to do.
 const BOOT: Duration = Duration::from_secs(60);
 
-/// How often a machine is booted again when the emulator was at fault.
+/// How often a machine is booted again when the emulator was at fault; once if it only had little time.
 const AGAIN: usize = 2;
 
 /// The check of the debugging kernel for memory that nothing points to (guest/leaks.sh).
@@ -111,10 +111,9 @@ pub fn run(
         let mut outcome = boot(places, scenario, accel, &archive, &logs, show)?;
         // Else it could be ours.
         let is_alone = || accel == Accel::Tcg && !places.ours_built_in();
-        let fault = outcome
-            .fault
-            .take()
-            .filter(|_| notes.len() < AGAIN && is_alone());
+        let again = if outcome.starved { 1 } else { AGAIN };
+        let fault = outcome.fault.take();
+        let fault = fault.filter(|_| notes.len() < again && is_alone());
         if let Some(fault) = fault {
             let kept = logs.keep(notes.len() + 1)?;
             let what = outcome
@@ -160,12 +159,15 @@ fn boot(
             "the model: {complaint}, see {}",
             logs.model.display()
         ));
+        // What it wrote is there until another one is started.
+        outcome.fault = None;
         outcome.reported = true;
     }
     outcome.reported |= outcome.failures.iter().any(|what| what.starts_with(LOST));
     // That happened, however little time there was.
     if !outcome.good() && !outcome.reported && outcome.fault.is_none() {
         outcome.fault = emulator::starved(outcome.share);
+        outcome.starved = outcome.fault.is_some();
     }
     Ok(outcome)
 }

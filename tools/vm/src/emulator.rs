@@ -13,7 +13,7 @@ pub fn fault(report: &[&str]) -> Option<String> {
 }
 
 /// With less of the time that it could have used, what a guest expects of time is not to be had.
-const ENOUGH: f64 = 0.2;
+const ENOUGH: f64 = 0.3;
 
 /// Whether an emulator that got this share of the time of processors, from 0 to 1, had too little of it for what
 /// failed to mean anything.

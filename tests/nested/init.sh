@@ -9,6 +9,8 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 exec </dev/null >/dev/ttyS0 2>&1
+# Before there are interfaces: not CoDel, which throws frames away that have waited for long.
+echo pfifo_fast >/proc/sys/net/core/default_qdisc
 for module in /modules/*.ko; do
 	insmod "$module" || echo "cannot load $module"
 done

@@ -48,6 +48,10 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let result = stream.run(&interface, to.as_ref());
     let after = (interface.counters()?, receiver.counters()?);
 
+    let result = result.with_context(|| {
+        // Who has lost a frame: what was sent was counted, and what came back.
+        format!("the interface counted {:?} before, {:?} after", before.1, after.1)
+    });
     let passed = match &result {
         Ok(time) => {
             println!(

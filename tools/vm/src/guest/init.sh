@@ -23,6 +23,11 @@ echo 8 >/proc/sys/kernel/printk
 if [ -e /proc/sys/kernel/hung_task_timeout_secs ]; then
 	echo 30 >/proc/sys/kernel/hung_task_timeout_secs
 fi
+# Interfaces get what the distribution gives them otherwise, CoDel: it throws frames away that have waited for
+# long, as they do where the emulator does not get its time. Here each frame is waited for.
+if [ -e /proc/sys/net/core/default_qdisc ]; then
+	echo pfifo_fast >/proc/sys/net/core/default_qdisc
+fi
 ip link set lo up
 
 # Each in a process of its own: what it defines is gone when the next one begins.

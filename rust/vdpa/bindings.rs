@@ -66,16 +66,32 @@ extern "C" {
     pub fn rust_vdpa_genlmsg_reply(skb: *mut sk_buff, info: *mut genl_info) -> ffi::c_int;
     pub fn rust_vdpa_get_user_u16(value: *mut u16, from: *const u16) -> ffi::c_int;
     pub fn rust_vdpa_put_user_u16(value: u16, to: *mut u16) -> ffi::c_int;
+    pub fn rust_vdpa_ratelimit_init(state: *mut ratelimit_state);
+    pub fn rust_vdpa_pagefault_disable();
+    pub fn rust_vdpa_pagefault_enable();
+    pub fn rust_vdpa_fault_in(
+        mm: *mut mm_struct,
+        addr: ffi::c_ulong,
+        len: usize,
+        write: bool,
+    ) -> ffi::c_int;
+    pub fn rust_vdpa_fault_in_wait(
+        mm: *mut mm_struct,
+        addr: ffi::c_ulong,
+        len: usize,
+        write: bool,
+    ) -> ffi::c_int;
+    pub fn rust_vdpa_interruptible(yes: bool);
     pub fn rust_vdpa_read_user(
         to: *mut ffi::c_void,
         from: *const ffi::c_void,
         len: usize,
-    ) -> ffi::c_int;
+    ) -> usize;
     pub fn rust_vdpa_write_user(
         to: *mut ffi::c_void,
         from: *const ffi::c_void,
         len: usize,
-    ) -> ffi::c_int;
+    ) -> usize;
     pub fn rust_vdpa_copy_page(to: *mut ffi::c_void, from: *const ffi::c_void);
     pub fn rust_vdpa_eventfd_signal_allowed() -> bool;
     pub fn rust_vdpa_cond_resched();

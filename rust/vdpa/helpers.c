@@ -16,6 +16,7 @@
 #include <linux/irqflags.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/ratelimit.h>
 #include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/virtio.h>
@@ -36,8 +37,16 @@ void rust_vdpa_list_del(struct list_head *entry);
 int rust_vdpa_genlmsg_reply(struct sk_buff *skb, struct genl_info *info);
 int rust_vdpa_get_user_u16(u16 *value, const u16 __user *from);
 int rust_vdpa_put_user_u16(u16 value, u16 __user *to);
-int rust_vdpa_read_user(void *to, const void __user *from, size_t len);
-int rust_vdpa_write_user(void __user *to, const void *from, size_t len);
+size_t rust_vdpa_read_user(void *to, const void __user *from, size_t len);
+size_t rust_vdpa_write_user(void __user *to, const void *from, size_t len);
+void rust_vdpa_ratelimit_init(struct ratelimit_state *state);
+void rust_vdpa_pagefault_disable(void);
+void rust_vdpa_pagefault_enable(void);
+int rust_vdpa_fault_in(struct mm_struct *mm, unsigned long addr, size_t len,
+		       bool write);
+int rust_vdpa_fault_in_wait(struct mm_struct *mm, unsigned long addr,
+			    size_t len, bool write);
+void rust_vdpa_interruptible(bool yes);
 void rust_vdpa_copy_page(void *to, const void *from);
 bool rust_vdpa_eventfd_signal_allowed(void);
 void rust_vdpa_cond_resched(void);
@@ -96,8 +105,9 @@ int rust_vdpa_put_user_u16(u16 value, u16 __user *to)
 /*
  * Where it can be had, the few bytes of a descriptor, a used element or a
  * status take no copy: that would look at the kernel's side each time, too.
+ * The result is the number of bytes that were not reached, the last ones.
  */
-int rust_vdpa_read_user(void *to, const void __user *from, size_t len)
+size_t rust_vdpa_read_user(void *to, const void __user *from, size_t len)
 {
 #ifdef CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS
 	const u64 __user *from64 = from;
@@ -106,26 +116,95 @@ int rust_vdpa_read_user(void *to, const void __user *from, size_t len)
 	switch (len) {
 	case 16:
 		if (get_user(to64[1], from64 + 1))
-			return -EFAULT;
+			return len;
 		fallthrough;
 	case 8:
-		return get_user(to64[0], from64);
+		return get_user(to64[0], from64) ? len : 0;
 	}
 #endif
-	return copy_from_user(to, from, len) ? -EFAULT : 0;
+	return copy_from_user(to, from, len);
 }
 
-int rust_vdpa_write_user(void __user *to, const void *from, size_t len)
+size_t rust_vdpa_write_user(void __user *to, const void *from, size_t len)
 {
 #ifdef CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS
 	switch (len) {
 	case 8:
-		return put_user(*(const u64 *)from, (u64 __user *)to);
+		return put_user(*(const u64 *)from, (u64 __user *)to) ? len : 0;
 	case 1:
-		return put_user(*(const u8 *)from, (u8 __user *)to);
+		return put_user(*(const u8 *)from, (u8 __user *)to) ? len : 0;
 	}
 #endif
-	return copy_to_user(to, from, len) ? -EFAULT : 0;
+	return copy_to_user(to, from, len);
+}
+
+void rust_vdpa_ratelimit_init(struct ratelimit_state *state)
+{
+	ratelimit_default_init(state);
+}
+
+void rust_vdpa_pagefault_disable(void)
+{
+	pagefault_disable();
+}
+
+void rust_vdpa_pagefault_enable(void)
+{
+	pagefault_enable();
+}
+
+/*
+ * Brings memory of a process in as far as that needs nobody else: -EAGAIN where
+ * a disk, a file system or userfaultfd has to answer first. Another error if
+ * there is no such memory.
+ */
+int rust_vdpa_fault_in(struct mm_struct *mm, unsigned long addr, size_t len,
+		       bool write)
+{
+	unsigned long pages = DIV_ROUND_UP(offset_in_page(addr) + len, PAGE_SIZE);
+	unsigned int flags = FOLL_NOWAIT | (write ? FOLL_WRITE : 0);
+	long done;
+
+	if (!mmap_read_trylock(mm))
+		return -EAGAIN;
+	done = get_user_pages_remote(mm, addr & PAGE_MASK, pages, flags, NULL,
+				     NULL);
+	mmap_read_unlock(mm);
+	if (done < 0)
+		return done;
+	return done == pages ? 0 : -EAGAIN;
+}
+
+/*
+ * The same, but waits for who has to be asked: the one above does not even tell
+ * userfaultfd. Ends with -EINTR when the current thread is sent SIGKILL.
+ */
+int rust_vdpa_fault_in_wait(struct mm_struct *mm, unsigned long addr,
+			    size_t len, bool write)
+{
+	unsigned long pages = DIV_ROUND_UP(offset_in_page(addr) + len, PAGE_SIZE);
+	int locked = 1;
+	long done;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	done = get_user_pages_remote(mm, addr & PAGE_MASK, pages,
+				     write ? FOLL_WRITE : 0, NULL, &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+	return done < 0 ? done : 0;
+}
+
+/* Whether the current thread of the kernel may be sent SIGKILL, to no end but
+ * that of what it waits for. What was sent is forgotten.
+ */
+void rust_vdpa_interruptible(bool yes)
+{
+	if (yes)
+		allow_kernel_signal(SIGKILL);
+	else
+		disallow_signal(SIGKILL);
+	flush_signals(current);
 }
 
 /* A page, all of it. Said to who checks accesses, which does not see into it. */

@@ -4,7 +4,10 @@
 
 use crate::{
     bindings,
-    soft_iommu::Space,
+    soft_iommu::{
+        Absence,
+        Space, //
+    },
     Asid,
     MapRange,
     SoftIommu, //
@@ -15,7 +18,6 @@ use core::{
     ptr::null_mut, //
 };
 use kernel::{
-    error::to_result,
     mm::{
         Mm,
         MmWithUser, //
@@ -28,11 +30,13 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// The current kernel thread has taken on the address space of a process.
+/// The current kernel thread has taken on the address space of a process, and does not wait for
+/// memory of it to be brought in: what is not there is refused.
 ///
 /// # Invariants
 ///
-/// `kthread_use_mm()` was called for `mm` by the thread that this value cannot leave.
+/// `kthread_use_mm()` was called for `mm` by the thread that this value cannot leave, and then
+/// `pagefault_disable()`.
 pub(crate) struct UsedMm {
     mm: ARef<MmWithUser>,
     _thread: NotThreadSafe,
@@ -56,6 +60,8 @@ impl UsedMm {
         // SAFETY: There are users of `mm`, one of which is held here. That the current thread may
         // take it on was checked just above.
         unsafe { bindings::kthread_use_mm(mm.as_raw()) };
+        // SAFETY: Undone when this is dropped, by the same thread. It may sleep all the same.
+        unsafe { bindings::rust_vdpa_pagefault_disable() };
         // INVARIANT: Called just above.
         Ok(Self {
             mm,
@@ -74,6 +80,8 @@ impl Drop for UsedMm {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
+        unsafe { bindings::rust_vdpa_pagefault_enable() };
+        // SAFETY: As above.
         unsafe { bindings::kthread_unuse_mm(self.mm.as_raw()) };
     }
 }
@@ -97,6 +105,7 @@ pub(crate) enum Translation<'a> {
         iommu: &'a SoftIommu,
         mm: &'a UsedMm,
         asid: Asid,
+        absence: &'a Absence,
     },
 }
 
@@ -144,17 +153,27 @@ struct Piece {
 
 /// Memory as it is seen through one address space of a [`SoftIommu`](crate::SoftIommu).
 ///
-/// All functions fail with `EFAULT` where an address is not mapped or may not be used that way. The
-/// memory belongs to somebody who may change it at any time.
+/// The memory belongs to somebody who may change it at any time.
+///
+/// # Errors
+///
+/// All functions fail with
+///
+/// - `EFAULT` where nothing is mapped, or nothing that can be reached: a mapping may come;
+/// - `EACCES` where what is mapped cannot be used in this way, however often it is tried;
+/// - `EAGAIN` where memory of a process has to be brought in first: let go of everything, call
+///   [`SoftIommu::bring_in`](crate::SoftIommu::bring_in), and try again.
 ///
 /// # Context
 ///
-/// May sleep, where memory of a process has to be brought in.
+/// May sleep, but does not wait for memory of a process.
 pub struct Memory<'a> {
     translation: Translation<'a>,
     /// A virtqueue's rings are read and written all the time and lie in one or two mappings.
     last: Cell<Option<Last>>,
     block: Cell<Block>,
+    /// How many more mappings may be looked for.
+    allowance: Cell<u32>,
     _thread: PhantomData<NotThreadSafe>,
 }
 
@@ -165,8 +184,16 @@ impl<'a> Memory<'a> {
             translation,
             last: Cell::new(None),
             block: Cell::new(Block::NONE),
+            allowance: Cell::new(u32::MAX),
             _thread: PhantomData,
         }
+    }
+
+    /// Bounds the work of what follows: `pieces` times may another mapping be looked for than the
+    /// one used last; then everything fails with `EACCES`. Returns how many were left.
+    #[inline]
+    pub fn allow(&self, pieces: u32) -> u32 {
+        self.allowance.replace(pieces)
     }
 
     #[inline]
@@ -239,8 +266,12 @@ impl<'a> Memory<'a> {
             }
         }
 
+        let left = self.allowance.get().checked_sub(1).ok_or(EACCES)?;
+        self.allowance.set(left);
         let (range, changes) = match self.translation {
-            Translation::Process { iommu, mm, asid } => iommu.lookup(asid, iova, mm),
+            Translation::Process {
+                iommu, mm, asid, ..
+            } => iommu.lookup(asid, iova, mm),
             Translation::Physical(space) => space
                 .and_then(|space| space.lookup(iova))
                 .map(|range| (*range, 0)),
@@ -259,7 +290,7 @@ impl<'a> Memory<'a> {
             Access::Write => range.perm.write,
         };
         if !allowed {
-            return Err(EFAULT);
+            return Err(EACCES);
         }
 
         // `iova` lies in the range, so neither of these wraps around but the `+ 1` for the whole
@@ -329,7 +360,7 @@ impl<'a> Memory<'a> {
         let piece = self.translate(iova, 2, access)?;
 
         if piece.len != 2 || (self.is_physical() && piece.ptr.addr() & 1 != 0) {
-            return Err(EFAULT);
+            return Err(EACCES);
         }
         Ok(piece.ptr)
     }
@@ -346,7 +377,9 @@ impl<'a> Memory<'a> {
             let mut raw = 0;
 
             // SAFETY: The address is checked there; in one access, unlike `copy_from_user()`.
-            to_result(unsafe { bindings::rust_vdpa_get_user_u16(&mut raw, ptr.cast()) })?;
+            if unsafe { bindings::rust_vdpa_get_user_u16(&mut raw, ptr.cast()) } != 0 {
+                return Err(self.absent(ptr, 2, Access::Read));
+            }
             raw
         };
 
@@ -367,7 +400,10 @@ impl<'a> Memory<'a> {
             Ok(())
         } else {
             // SAFETY: The address is checked there; in one access, unlike `copy_to_user()`.
-            to_result(unsafe { bindings::rust_vdpa_put_user_u16(value, ptr.cast()) })
+            if unsafe { bindings::rust_vdpa_put_user_u16(value, ptr.cast()) } != 0 {
+                return Err(self.absent(ptr, 2, Access::Write));
+            }
+            Ok(())
         }
     }
 
@@ -476,9 +512,10 @@ impl<'a> Memory<'a> {
             return Ok(());
         }
         // SAFETY: By the requirements of this function; the other side is checked.
-        to_result(unsafe {
+        let left = unsafe {
             bindings::rust_vdpa_read_user(to.cast(), from.ptr.cast(), from.len) //
-        })
+        };
+        self.all_done(from, left, Access::Read)
     }
 
     /// Fills all of a piece from `from`.
@@ -494,9 +531,32 @@ impl<'a> Memory<'a> {
             return Ok(());
         }
         // SAFETY: By the requirements of this function; the other side is checked.
-        to_result(unsafe {
+        let left = unsafe {
             bindings::rust_vdpa_write_user(to.ptr.cast(), from.cast(), to.len) //
-        })
+        };
+        self.all_done(to, left, Access::Write)
+    }
+
+    /// Fails if `left` bytes of a piece of a process's memory were not reached.
+    #[inline]
+    fn all_done(&self, piece: &Piece, left: usize, access: Access) -> Result {
+        if left == 0 {
+            return Ok(());
+        }
+        let done = piece.len.saturating_sub(left);
+
+        Err(self.absent(piece.ptr.wrapping_add(done), left, access))
+    }
+
+    /// Why a process's memory was not reached.
+    #[cold]
+    fn absent(&self, ptr: *const u8, len: usize, access: Access) -> Error {
+        match self.translation {
+            Translation::Process { absence, .. } => {
+                absence.note(ptr.addr(), len, matches!(access, Access::Write))
+            }
+            _ => EFAULT,
+        }
     }
 }
 

@@ -215,6 +215,8 @@ impl<T: SoftDma> Table<T> {
 
             // SAFETY: See `Table`.
             unsafe { Self::iommu(vdev) }?.map(Asid(asid), range)?;
+            // SAFETY: See `Table`.
+            unsafe { Self::data(vdev) }.mapped();
             Ok(0)
         })
     }

@@ -289,9 +289,7 @@ pub trait SoftDma: ConfigOps {
     /// Returns the device's translation. Asked once, when the device is made.
     fn iommu(&self) -> Arc<SoftIommu>;
 
-    /// All mappings were replaced: what could not be reached may be there now.
-    ///
-    /// Not called where mappings are made one by one. A part of a ring would be as bad as none.
+    /// Something was mapped: what could not be reached may be there now.
     ///
     /// # Context
     ///

@@ -3,7 +3,10 @@
 //! Keeping the log readable.
 
 use crate::bindings;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
 
 /// Whether a message may be printed now that a guest or a user can cause at will.
 ///
@@ -13,4 +16,44 @@ use kernel::prelude::*;
 pub fn ratelimit() -> bool {
     // SAFETY: The name is a valid string.
     unsafe { bindings::__printk_ratelimit(c"vdpa".as_char_ptr()) != 0 }
+}
+
+/// Keeps what one device's driver can cause in the log from hiding what others cause.
+///
+/// C: `struct ratelimit_state`: 10 messages in 5 seconds. How many were left out is said with the
+/// next one.
+#[pin_data]
+pub struct RateLimit {
+    #[pin]
+    state: Opaque<bindings::ratelimit_state>,
+}
+
+// SAFETY: `___ratelimit()` locks for itself.
+unsafe impl Send for RateLimit {}
+
+// SAFETY: As above.
+unsafe impl Sync for RateLimit {}
+
+impl RateLimit {
+    /// A device's own.
+    #[inline]
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            state <- Opaque::ffi_init(|state| {
+                // SAFETY: `state` is valid for writes.
+                unsafe { bindings::rust_vdpa_ratelimit_init(state) }
+            }),
+        })
+    }
+
+    /// Whether a message may be printed now.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    #[inline]
+    pub fn allows(&self) -> bool {
+        // SAFETY: The state was initialised, and the name is a valid string.
+        unsafe { bindings::___ratelimit(self.state.get(), c"vdpa".as_char_ptr()) != 0 }
+    }
 }

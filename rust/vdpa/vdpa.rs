@@ -125,7 +125,10 @@ pub use self::{
         SetMap,
         SoftDma, //
     },
-    ratelimit::ratelimit,
+    ratelimit::{
+        ratelimit,
+        RateLimit, //
+    },
     root_device::RootDevice,
     soft_iommu::{
         IommuGuard,

@@ -22,6 +22,15 @@ pub trait Work: Send + Sync + 'static {
     ///
     /// The worker's thread. May sleep, holds no lock.
     fn run(&self) -> bool;
+
+    /// The worker is going away: where [`run`](Self::run) waits for anybody else, now or later, it
+    /// does so no longer.
+    ///
+    /// # Context
+    ///
+    /// A process; may sleep.
+    #[inline]
+    fn end(&self) {}
 }
 
 /// The work item and what it works on.
@@ -145,6 +154,7 @@ impl<T: Work> Worker<T> {
 impl<T: Work> Drop for Worker<T> {
     #[inline]
     fn drop(&mut self) {
+        self.item.target.end();
         // SAFETY: By the type invariants. Cancelling first keeps work that queues itself again
         // from going on for ever; nobody else can queue any more.
         unsafe {

@@ -78,8 +78,10 @@ impl fmt::Display for SetupError {
 
 /// Why a ring cannot be used any more, until it is set up or started anew.
 ///
-/// After one of these the two sides no longer agree on what is in the ring, so nothing that could
-/// be read from it next has a meaning.
+/// After one of these the two sides no longer agree on what is in the ring, or a chain cannot be
+/// given back in a way that the driver would understand. A device that gives back what it has not
+/// done has the driver take what it finds there for the outcome: so it stops, and says that it
+/// needs a reset (section 2.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     /// The available index was moved backwards, or shows more chains than the queue can hold
@@ -99,8 +101,20 @@ pub enum Broken {
         /// The queue size; entries must be below.
         size: u16,
     },
-    /// A used element could not be written, so a chain cannot be given back.
-    UsedRing(Fault),
+    /// A chain breaks a rule. It stays where it is.
+    Chain {
+        /// Its head.
+        head: u16,
+        /// The rule.
+        error: ChainError,
+    },
+    /// The ring, or a table of descriptors, lies in memory that will never serve.
+    Memory(Fault),
+    /// The device gave up on a chain, for which it has no outcome to write.
+    GivenUp {
+        /// Its head.
+        head: u16,
+    },
 }
 
 impl fmt::Display for Broken {
@@ -115,7 +129,11 @@ impl fmt::Display for Broken {
                 f,
                 "available ring refers to descriptor {head}, the table has {size}"
             ),
-            Broken::UsedRing(fault) => write!(f, "used ring: {fault}"),
+            Broken::Chain { head, error } => write!(f, "chain {head}: {error}"),
+            Broken::Memory(fault) => fault.fmt(f),
+            Broken::GivenUp { head } => {
+                write!(f, "chain {head}: there is no place for its outcome")
+            }
         }
     }
 }
@@ -123,8 +141,8 @@ impl fmt::Display for Broken {
 /// An operation on a ring failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingError {
-    /// The ring's memory could not be accessed. Nothing was taken or given back, and the operation
-    /// may be tried again.
+    /// The ring's memory, or a table of descriptors, could not be accessed. Nothing was taken or
+    /// given back, and the operation may be tried again.
     Fault(Fault),
     /// The ring is broken, and stays so until it is set up or started anew.
     Broken(Broken),
@@ -153,8 +171,6 @@ impl fmt::Display for RingError {
 /// The rule that a descriptor chain breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChainError {
-    /// A descriptor could not be read.
-    Fault(Fault),
     /// The chain is longer than its table, so it has a loop (section 2.7.5.2).
     TooManyDescriptors {
         /// The number of descriptors in the table.
@@ -204,18 +220,10 @@ pub enum ChainError {
     },
 }
 
-impl From<Fault> for ChainError {
-    #[inline]
-    fn from(fault: Fault) -> Self {
-        ChainError::Fault(fault)
-    }
-}
-
 impl fmt::Display for ChainError {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ChainError::Fault(fault) => write!(f, "descriptor: {fault}"),
             ChainError::TooManyDescriptors { limit } => {
                 write!(
                     f,
@@ -258,46 +266,20 @@ impl fmt::Display for ChainError {
     }
 }
 
-/// A chain that cannot be used, but that the driver waits for all the same.
-#[derive(Debug)]
+/// A chain could not be given back.
+#[derive(Debug, PartialEq, Eq)]
 #[must_use = "the driver waits for the chain until it is completed"]
-pub struct BadChain {
-    /// What to complete it with, having written 0 bytes.
+pub struct Uncompleted {
+    /// What to try it with again, unless the ring is broken.
     pub token: Token,
-    /// What is wrong with it.
-    pub error: ChainError,
+    /// Why it failed.
+    pub error: RingError,
 }
 
-impl fmt::Display for BadChain {
+impl fmt::Display for Uncompleted {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "chain {}: {}", self.token.id(), self.error)
-    }
-}
-
-/// No chain could be taken from a ring.
-#[derive(Debug)]
-pub enum PopError {
-    /// The ring itself failed; no chain was taken.
-    Ring(RingError),
-    /// A chain was taken, but is not to be used; later chains are not affected.
-    Chain(BadChain),
-}
-
-impl From<RingError> for PopError {
-    #[inline]
-    fn from(error: RingError) -> Self {
-        PopError::Ring(error)
-    }
-}
-
-impl fmt::Display for PopError {
-    #[inline]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PopError::Ring(error) => error.fmt(f),
-            PopError::Chain(chain) => chain.fmt(f),
-        }
     }
 }
 
@@ -336,5 +318,5 @@ impl fmt::Display for CursorError {
 
 impl core::error::Error for SetupError {}
 impl core::error::Error for RingError {}
-impl core::error::Error for PopError {}
+impl core::error::Error for Uncompleted {}
 impl core::error::Error for CursorError {}

@@ -4,14 +4,33 @@
 
 use core::fmt;
 
+/// Why an access to the driver's memory was refused, which says whether it is worth another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing is mapped there, or nothing that can be reached. A mapping may come.
+    NotMapped,
+    /// What is mapped there cannot be used in this way, however often it is tried.
+    NotPermitted,
+    /// The memory is there, but has to be brought in first, which is not done in the middle of a
+    /// batch.
+    NotPresent,
+}
+
 /// An access to the driver's memory was refused.
-///
-/// The address is not mapped for the device, is mapped without the needed permission, or the memory
-/// behind it could not be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Bus address of the access, or of the part of it that was refused.
     pub addr: u64,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+impl Fault {
+    /// Whether it is of no use to try again.
+    #[inline]
+    pub fn is_final(&self) -> bool {
+        self.refusal == Refusal::NotPermitted
+    }
 }
 
 impl core::error::Error for Fault {}
@@ -19,7 +38,12 @@ impl core::error::Error for Fault {}
 impl fmt::Display for Fault {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no access to bus address {:#x}", self.addr)
+        let why = match self.refusal {
+            Refusal::NotMapped => "not mapped",
+            Refusal::NotPermitted => "mapped, but not for this access",
+            Refusal::NotPresent => "not in memory now",
+        };
+        write!(f, "bus address {:#x}: {why}", self.addr)
     }
 }
 

@@ -12,8 +12,8 @@ use crate::{
     },
     error::{
         Broken,
-        PopError,
-        RingError, //
+        RingError,
+        Uncompleted, //
     },
     memory::Memory, //
 };
@@ -41,14 +41,16 @@ pub trait Ring {
     ///
     /// # Errors
     ///
-    /// - [`PopError::Chain`]: the chain breaks a rule. It was taken, and is to be completed with 0
-    ///   bytes written; the next call takes the one after it.
-    /// - [`PopError::Ring`]: the ring could not be read or is broken. No chain was taken.
+    /// No chain was taken.
+    ///
+    /// - [`RingError::Fault`]: ring or descriptors could not be read, but may be later.
+    /// - [`RingError::Broken`]: the ring is broken, perhaps by what the chain is. Chains that were
+    ///   taken before can still be completed and published.
     fn pop<'s, M: Memory>(
         &mut self,
         memory: &M,
         segments: &'s mut [Segment],
-    ) -> Result<Option<Chain<'s>>, PopError>;
+    ) -> Result<Option<Chain<'s>>, RingError>;
 
     /// Puts back the chain that was taken last; the next [`Ring::pop`] takes it again and reads its
     /// descriptors again.
@@ -58,12 +60,19 @@ pub trait Ring {
     /// The token is handed back if its chain is not the one that was taken last.
     fn unpop(&mut self, token: Token) -> Result<(), Token>;
 
+    /// Gives up on a chain for which there is no outcome to write: the ring is broken, and the chain
+    /// is where the next [`Ring::state`] says, unless others were taken after it.
+    fn give_up(&mut self, token: Token);
+
     /// Gives a chain back to the driver, of which the first `written` device-writable bytes were
     /// written. The driver sees it after the next [`Ring::publish`].
     ///
     /// # Errors
     ///
-    /// - [`RingError::Broken`]: the used ring could not be written, now or earlier.
+    /// The token is handed back.
+    ///
+    /// - [`RingError::Fault`]: the used ring could not be written, but may be later.
+    /// - [`RingError::Broken`]: the used ring can never be written.
     /// - [`RingError::NotInFlight`]: no chain is in flight, so that the token must be older than
     ///   the last [`Ring::set_state`]. While newer ones are in flight that is not noticed: whoever
     ///   sets the state forgets the tokens that it has.
@@ -72,7 +81,7 @@ pub trait Ring {
         memory: &M,
         token: Token,
         written: u32,
-    ) -> Result<(), RingError>;
+    ) -> Result<(), Uncompleted>;
 
     /// Shows all completed chains to the driver, with one store. Does nothing if there is none.
     ///

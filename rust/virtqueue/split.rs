@@ -10,11 +10,10 @@ use crate::{
     },
     error::{
         Area,
-        BadChain,
         Broken,
-        PopError,
         RingError,
-        SetupError, //
+        SetupError,
+        Uncompleted, //
     },
     memory::{
         Fault,
@@ -25,6 +24,7 @@ use crate::{
         walk,
         wraps,
         Table,
+        WalkError,
         DESCRIPTOR_LEN, //
     },
 };
@@ -64,6 +64,26 @@ pub struct SplitConfig {
 }
 
 impl SplitConfig {
+    /// The parts of the ring: bus address and length in bytes of each. The device writes the used
+    /// ring, and reads the others.
+    ///
+    /// For a size that a ring can have.
+    #[inline]
+    pub fn areas(&self) -> [(Area, u64, u64); 3] {
+        // The event index counts even if it is not in use: the specification has no ring without.
+        let around = ENTRIES.wrapping_add(AVAIL_LEN);
+        let len = |entry: u64, around: u64| {
+            u64::from(self.size)
+                .saturating_mul(entry)
+                .saturating_add(around)
+        };
+        [
+            (Area::Descriptors, self.desc, len(DESCRIPTOR_LEN, 0)),
+            (Area::Available, self.avail, len(AVAIL_LEN, around)),
+            (Area::Used, self.used, len(USED_LEN, around)),
+        ]
+    }
+
     /// Checks one part of the ring.
     #[inline]
     fn check_area(area: Area, addr: u64, align: u64, len: u64) -> Result<(), SetupError> {
@@ -85,14 +105,7 @@ impl SplitConfig {
             Ok(size) if size.is_power_of_two() => size,
             _ => return Err(SetupError::Size(self.size)),
         };
-        // The event index counts even if it is not in use: the specification has no ring without.
-        let around = ENTRIES.wrapping_add(AVAIL_LEN);
-        for (area, addr, align, entry, around) in [
-            (Area::Descriptors, self.desc, 16, DESCRIPTOR_LEN, 0),
-            (Area::Available, self.avail, 2, AVAIL_LEN, around),
-            (Area::Used, self.used, 4, USED_LEN, around),
-        ] {
-            let len = u64::from(size).wrapping_mul(entry).wrapping_add(around);
+        for ((area, addr, len), align) in self.areas().into_iter().zip([16, 2, 4]) {
             Self::check_area(area, addr, align, len)?;
         }
         Ok(size)
@@ -139,6 +152,9 @@ pub struct Split {
     published: u16,
     /// Chains published since the driver was last considered for a notification.
     unsignalled: u32,
+    /// The ring goes on where another left off, of which nobody knows whether it has signalled all
+    /// that it published: what is published next is signalled in any case.
+    resumed: bool,
     broken: Option<Broken>,
 }
 
@@ -165,6 +181,7 @@ impl Split {
             used: 0,
             published: 0,
             unsignalled: 0,
+            resumed: false,
             broken: None,
         })
     }
@@ -214,10 +231,20 @@ impl Split {
         }
     }
 
+    /// The ring is broken; what broke it first counts.
     #[inline]
     fn fail(&mut self, broken: Broken) -> RingError {
-        self.broken = Some(broken);
-        RingError::Broken(broken)
+        RingError::Broken(*self.broken.get_or_insert(broken))
+    }
+
+    /// The ring's memory was refused: to be tried again, or not.
+    #[inline]
+    fn refused(&mut self, fault: Fault) -> RingError {
+        if fault.is_final() {
+            self.fail(Broken::Memory(fault))
+        } else {
+            RingError::Fault(fault)
+        }
     }
 
     /// Reads the driver's available index anew.
@@ -226,7 +253,8 @@ impl Split {
     /// was taken from it.
     #[inline]
     fn refresh<M: Memory>(&mut self, memory: &M) -> Result<(), RingError> {
-        let index = Self::load(memory, self.avail_ring.wrapping_add(INDEX))?;
+        let index = Self::load(memory, self.avail_ring.wrapping_add(INDEX))
+            .map_err(|fault| self.refused(fault))?;
         let ahead = index.wrapping_sub(self.published);
         if ahead > self.size || ahead < self.popped.wrapping_sub(self.published) {
             return Err(self.fail(Broken::AvailableIndex {
@@ -250,7 +278,8 @@ impl Split {
             }
         }
         let slot = self.slot(self.popped);
-        let head = Self::load(memory, Self::entry(self.avail_ring, slot, AVAIL_LEN))?;
+        let head = Self::load(memory, Self::entry(self.avail_ring, slot, AVAIL_LEN))
+            .map_err(|fault| self.refused(fault))?;
         if head >= self.size {
             return Err(self.fail(Broken::Head {
                 head,
@@ -284,9 +313,10 @@ impl Split {
         memory: &M,
         notifications: Notifications,
         flags: u16,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), RingError> {
         if self.notifications != notifications {
-            Self::store(memory, self.used_ring.wrapping_add(FLAGS), flags)?;
+            Self::store(memory, self.used_ring.wrapping_add(FLAGS), flags)
+                .map_err(|fault| self.refused(fault))?;
             self.notifications = notifications;
         }
         Ok(())
@@ -306,14 +336,24 @@ impl Ring for Split {
         &mut self,
         memory: &M,
         segments: &'s mut [Segment],
-    ) -> Result<Option<Chain<'s>>, PopError> {
+    ) -> Result<Option<Chain<'s>>, RingError> {
         let Some(token) = self.next_head(memory)? else {
             return Ok(None);
         };
         let table = Table::of_ring(self.desc, self.size);
         let extent = match walk(memory, table, token.id(), self.indirect, segments) {
             Ok(extent) => extent,
-            Err(error) => return Err(PopError::Chain(BadChain { token, error })),
+            Err(error) => {
+                // It was the last one taken.
+                self.popped = self.popped.wrapping_sub(1);
+                return Err(match error {
+                    WalkError::Fault(fault) => self.refused(fault),
+                    WalkError::Chain(error) => self.fail(Broken::Chain {
+                        head: token.id(),
+                        error,
+                    }),
+                });
+            }
         };
         let segments: &'s [Segment] = segments;
         // Both lie within the storage; to say so without a panic, they would be empty otherwise.
@@ -341,17 +381,23 @@ impl Ring for Split {
     }
 
     #[inline]
+    fn give_up(&mut self, token: Token) {
+        self.fail(Broken::GivenUp { head: token.id() });
+        // What follows it in flight can still be completed.
+        let _ = self.unpop(token);
+    }
+
+    #[inline]
     fn complete<M: Memory>(
         &mut self,
         memory: &M,
         token: Token,
         written: u32,
-    ) -> Result<(), RingError> {
-        if let Some(broken @ Broken::UsedRing(_)) = self.broken {
-            return Err(RingError::Broken(broken));
-        }
+    ) -> Result<(), Uncompleted> {
+        // Whatever broke the ring, an outcome that can still be written is.
         if self.in_flight() == 0 {
-            return Err(RingError::NotInFlight);
+            let error = RingError::NotInFlight;
+            return Err(Uncompleted { token, error });
         }
         let addr = Self::entry(self.used_ring, self.slot(self.used), USED_LEN);
         // `struct virtq_used_elem`: `id`, then `len`.
@@ -361,7 +407,10 @@ impl Ring for Split {
                 self.used = self.used.wrapping_add(1);
                 Ok(())
             }
-            Err(fault) => Err(self.fail(Broken::UsedRing(fault))),
+            Err(fault) => {
+                let error = self.refused(fault);
+                Err(Uncompleted { token, error })
+            }
         }
     }
 
@@ -369,7 +418,8 @@ impl Ring for Split {
     fn publish<M: Memory>(&mut self, memory: &M) -> Result<(), RingError> {
         let count = self.used.wrapping_sub(self.published);
         if count != 0 {
-            Self::store(memory, self.used_ring.wrapping_add(INDEX), self.used)?;
+            Self::store(memory, self.used_ring.wrapping_add(INDEX), self.used)
+                .map_err(|fault| self.refused(fault))?;
             self.published = self.used;
             self.unsignalled = self.unsignalled.saturating_add(u32::from(count));
         }
@@ -378,9 +428,12 @@ impl Ring for Split {
 
     #[inline]
     fn needs_notification<M: Memory>(&mut self, memory: &M) -> bool {
-        let count = core::mem::take(&mut self.unsignalled);
-        if count == 0 {
+        if self.unsignalled == 0 {
             return false;
+        }
+        let count = core::mem::take(&mut self.unsignalled);
+        if core::mem::take(&mut self.resumed) {
+            return true;
         }
         // The used index must be visible before the driver's wish is read: the driver writes its
         // wish before it looks at the used index for the last time, so one of both sides sees the
@@ -393,7 +446,10 @@ impl Ring for Split {
     fn enable_notifications<M: Memory>(&mut self, memory: &M) -> Result<bool, RingError> {
         self.check()?;
         if self.event_idx {
-            Self::store(memory, self.avail_event(), self.popped)?;
+            // Section 2.7.10.1: the flags are not used then.
+            self.set_flags(memory, Notifications::Enabled, 0)?;
+            Self::store(memory, self.avail_event(), self.popped)
+                .map_err(|fault| self.refused(fault))?;
         } else {
             self.set_flags(memory, Notifications::Enabled, 0)?;
         }
@@ -405,12 +461,13 @@ impl Ring for Split {
 
     #[inline]
     fn disable_notifications<M: Memory>(&mut self, memory: &M) -> Result<(), RingError> {
-        // With an event index there is nothing to do: the driver sends one notification when it
-        // reaches the index, and then no more until the index is moved.
-        if !self.event_idx {
-            self.set_flags(memory, Notifications::Disabled, NO_NOTIFY)?;
+        if self.event_idx {
+            // The driver sends one notification when it reaches the index, and then no more until
+            // the index is moved. The flags are not used (section 2.7.10.1).
+            self.set_flags(memory, Notifications::Enabled, 0)
+        } else {
+            self.set_flags(memory, Notifications::Disabled, NO_NOTIFY)
         }
-        Ok(())
     }
 
     #[inline]
@@ -438,6 +495,7 @@ impl Ring for Split {
         self.used = index;
         self.published = index;
         self.unsignalled = 0;
+        self.resumed = true;
         self.notifications = Notifications::Unknown;
         self.broken = None;
     }

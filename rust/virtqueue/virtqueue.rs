@@ -20,8 +20,10 @@
 //! - No call reads more than one available index, one head, as many descriptors as the ring has,
 //!   and as many of an indirect table as the device has segments for (and one).
 //! - Each value is read once before it is checked and used.
-//! - A chain that breaks a rule is still given back, so the driver does not wait for it forever.
-//! - A ring of which no sense can be made stays [`Broken`] until it is set up or started anew.
+//! - A chain is given back with an outcome, or not at all. What cannot be reached now is left where
+//!   it is and tried again; a chain that breaks a rule, and a ring of which no sense can be made,
+//!   leave the ring [`Broken`] until it is set up or started anew. Its device tells the driver that
+//!   it needs a reset.
 //! - Nothing is allocated; where a chain's buffers are stored is up to the caller.
 //!
 //! # Examples
@@ -29,7 +31,7 @@
 //! A device with one queue that answers each request with the request's own bytes.
 //!
 //! ```
-//! use virtqueue::{Memory, PopError, Ring, RingError, Segment};
+//! use virtqueue::{Memory, Ring, RingError, Segment};
 //!
 //! /// Handles what is in the queue and returns whether the driver is to be interrupted.
 //! fn work<R: Ring, M: Memory>(ring: &mut R, memory: &M) -> Result<bool, RingError> {
@@ -37,18 +39,17 @@
 //!
 //!     ring.disable_notifications(memory)?;
 //!     loop {
-//!         match ring.pop(memory, &mut storage) {
-//!             Ok(Some(chain)) => {
+//!         match ring.pop(memory, &mut storage)? {
+//!             Some(chain) => {
 //!                 let mut writer = chain.writer(memory);
 //!                 // The driver may have lied about a buffer; what was written before it counts.
 //!                 let _ = chain.reader(memory).copy_to(&mut writer, u64::MAX);
-//!                 ring.complete(memory, chain.into_token(), writer.written())?;
+//!                 // One that is to be tried again would keep the token.
+//!                 ring.complete(memory, chain.into_token(), writer.written())
+//!                     .map_err(|failed| failed.error)?;
 //!             }
-//!             // The driver broke a rule: it gets its chain back, with nothing in it.
-//!             Err(PopError::Chain(bad)) => ring.complete(memory, bad.token, 0)?,
-//!             Err(PopError::Ring(error)) => return Err(error),
 //!             // The queue is empty. Go on if the driver put something in at the last moment.
-//!             Ok(None) => {
+//!             None => {
 //!                 if !ring.enable_notifications(memory)? {
 //!                     break;
 //!                 }
@@ -61,20 +62,27 @@
 //! }
 //! #
 //! # use core::cell::RefCell;
-//! # use virtqueue::{Fault, Split, SplitConfig};
+//! # use virtqueue::{Fault, Refusal, Split, SplitConfig};
 //! #
 //! # struct Ram(RefCell<Vec<u8>>);
+//! #
+//! # fn unmapped(addr: u64) -> Fault {
+//! #     Fault {
+//! #         addr,
+//! #         refusal: Refusal::NotMapped,
+//! #     }
+//! # }
 //! #
 //! # impl Memory for Ram {
 //! #     fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Fault> {
 //! #         let (ram, start) = (self.0.borrow(), addr as usize);
-//! #         let part = ram.get(start..start + buf.len()).ok_or(Fault { addr })?;
+//! #         let part = ram.get(start..start + buf.len()).ok_or(unmapped(addr))?;
 //! #         buf.copy_from_slice(part);
 //! #         Ok(())
 //! #     }
 //! #     fn write(&self, addr: u64, buf: &[u8]) -> Result<(), Fault> {
 //! #         let (mut ram, start) = (self.0.borrow_mut(), addr as usize);
-//! #         let part = ram.get_mut(start..start + buf.len()).ok_or(Fault { addr })?;
+//! #         let part = ram.get_mut(start..start + buf.len()).ok_or(unmapped(addr))?;
 //! #         part.copy_from_slice(buf);
 //! #         Ok(())
 //! #     }
@@ -145,17 +153,17 @@ pub use self::{
     },
     error::{
         Area,
-        BadChain,
         Broken,
         ChainError,
         CursorError,
-        PopError,
         RingError,
-        SetupError, //
+        SetupError,
+        Uncompleted, //
     },
     memory::{
         Fault,
-        Memory, //
+        Memory,
+        Refusal, //
     },
     ring::Ring,
     split::{

@@ -54,6 +54,28 @@ impl Descriptor {
     }
 }
 
+/// A chain could not be followed.
+pub(crate) enum WalkError {
+    /// A descriptor could not be read.
+    Fault(Fault),
+    /// The chain breaks a rule.
+    Chain(ChainError),
+}
+
+impl From<Fault> for WalkError {
+    #[inline]
+    fn from(fault: Fault) -> Self {
+        WalkError::Fault(fault)
+    }
+}
+
+impl From<ChainError> for WalkError {
+    #[inline]
+    fn from(error: ChainError) -> Self {
+        WalkError::Chain(error)
+    }
+}
+
 /// A table of descriptors that does not run over the end of the address space.
 #[derive(Clone, Copy)]
 pub(crate) struct Table {
@@ -92,12 +114,12 @@ impl Table {
     }
 
     #[inline]
-    fn read<M: Memory>(self, memory: &M, index: u16) -> Result<Descriptor, ChainError> {
+    fn read<M: Memory>(self, memory: &M, index: u16) -> Result<Descriptor, WalkError> {
         if u32::from(index) >= self.entries {
-            return Err(ChainError::Next {
+            return Err(WalkError::Chain(ChainError::Next {
                 next: index,
                 limit: self.entries,
-            });
+            }));
         }
         let offset = u64::from(index).wrapping_mul(DESCRIPTOR_LEN);
         Ok(Descriptor::read(memory, self.addr.wrapping_add(offset))?)
@@ -163,7 +185,7 @@ pub(crate) fn walk<M: Memory>(
     head: u16,
     indirect: bool,
     segments: &mut [Segment],
-) -> Result<Extent, ChainError> {
+) -> Result<Extent, WalkError> {
     let limit = segments.len();
     let mut storage = segments.iter_mut();
     let mut extent = Extent::default();
@@ -178,10 +200,10 @@ pub(crate) fn walk<M: Memory>(
         let descriptor = table.read(memory, index)?;
         if descriptor.has(INDIRECT) {
             if !indirect {
-                return Err(ChainError::IndirectNotNegotiated);
+                return Err(ChainError::IndirectNotNegotiated.into());
             }
             if nested {
-                return Err(ChainError::IndirectNested);
+                return Err(ChainError::IndirectNested.into());
             }
             table = Table::indirect(&descriptor)?;
             left = table.entries;

@@ -5,7 +5,7 @@
 use crate::{
     memory::GuestMemory,
     queue::{
-        Handled,
+        Outcome,
         Progress,
         Queue, //
     },
@@ -36,7 +36,11 @@ use vdpa::{
 };
 use virtqueue::{
     Chain,
+    CursorError,
+    Fault,
     Reader,
+    Refusal,
+    Segment,
     Writer, //
 };
 
@@ -67,10 +71,54 @@ pub(crate) fn new_disk() -> Result<Arc<Disk>> {
     Arc::pin_init(new_mutex!(data, "vdpa_sim_blk_disk"), GFP_KERNEL)
 }
 
-/// Why a request failed: virtio 1.3, section 5.2.6.
+/// `struct virtio_blk_outhdr`.
+const HEADER_LEN: u32 = 16;
+
+/// Why a request was not done: virtio 1.3, section 5.2.6.
 enum Failure {
     Io,
     Unsupported,
+    /// Memory has to be brought in first.
+    Absent,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        if fault.refusal == Refusal::NotPresent {
+            Self::Absent
+        } else {
+            Self::Io
+        }
+    }
+}
+
+impl From<CursorError> for Failure {
+    fn from(error: CursorError) -> Self {
+        match error {
+            CursorError::Fault(fault) => fault.into(),
+            CursorError::Short { .. } => Self::Io,
+        }
+    }
+}
+
+/// Checks that a request has no more and no larger buffers than a driver that knows the limits may
+/// give it (virtio 1.3, section 5.2.5.2); one of them may begin with the header.
+fn check_limits(chain: &Chain<'_>, features: Features) -> Result<(), Failure> {
+    let too_large = |segment: &Segment| segment.len > SIZE_MAX + HEADER_LEN;
+    let (readable, writable) = (chain.readable(), chain.writable());
+
+    // Header and status are not counted.
+    if features.has(bindings::VIRTIO_BLK_F_SEG_MAX)
+        && readable.len() + writable.len() > SEG_MAX as usize + 2
+    {
+        return Err(Failure::Io);
+    }
+    if features.has(bindings::VIRTIO_BLK_F_SIZE_MAX)
+        && (readable.iter().any(too_large) || writable.iter().any(too_large))
+    {
+        return Err(Failure::Io);
+    }
+    Ok(())
 }
 
 /// The bytes that `count` bytes from `sector` on occupy; an error where that is not on the disk.
@@ -95,7 +143,7 @@ fn sectors(
         return Err(Failure::Io);
     }
     // `sector`, `num_sectors`, `flags`.
-    let raw = u128::from_le_bytes(data.read_array().map_err(|_| Failure::Io)?);
+    let raw = u128::from_le_bytes(data.read_array()?);
     let (sector, count, flags) = (raw as u64, (raw >> 64) as u32, (raw >> 96) as u32);
 
     if flags & !known_flags != 0 {
@@ -119,20 +167,40 @@ impl Request {
     fn parse(
         request: &mut Reader<'_, GuestMemory<'_>>,
         data: &Writer<'_, GuestMemory<'_>>,
+        features: Features,
     ) -> Result<Self, Failure> {
         // `struct virtio_blk_outhdr`: type, priority, sector.
-        let header = u128::from_le_bytes(request.read_array().map_err(|_| Failure::Io)?);
+        let header = u128::from_le_bytes(request.read_array()?);
         let (kind, sector) = (header as u32, (header >> 64) as u64);
 
+        // Data that goes the other way is not moved, of which the driver has to know.
+        let (to_read, to_write) = (request.remaining(), data.remaining());
+        let in_direction = |right: bool| if right { Ok(()) } else { Err(Failure::Io) };
+
         match kind {
-            bindings::VIRTIO_BLK_T_IN => range(sector, data.remaining()).map(Self::Read),
-            bindings::VIRTIO_BLK_T_OUT => range(sector, request.remaining()).map(Self::Write),
-            // The field has no meaning for the others.
-            _ if sector != 0 => Err(Failure::Io),
-            bindings::VIRTIO_BLK_T_FLUSH => Ok(Self::Nothing),
-            bindings::VIRTIO_BLK_T_GET_ID => Ok(Self::Id),
-            bindings::VIRTIO_BLK_T_DISCARD => sectors(request, 0).map(|_| Self::Nothing),
-            bindings::VIRTIO_BLK_T_WRITE_ZEROES => {
+            bindings::VIRTIO_BLK_T_IN => {
+                in_direction(to_read == 0)?;
+                range(sector, to_write).map(Self::Read)
+            }
+            bindings::VIRTIO_BLK_T_OUT => {
+                in_direction(to_write == 0)?;
+                range(sector, to_read).map(Self::Write)
+            }
+            bindings::VIRTIO_BLK_T_GET_ID => {
+                in_direction(to_read == 0 && to_write != 0)?;
+                Ok(Self::Id)
+            }
+            bindings::VIRTIO_BLK_T_FLUSH if features.has(bindings::VIRTIO_BLK_F_FLUSH) => {
+                Ok(Self::Nothing)
+            }
+            bindings::VIRTIO_BLK_T_DISCARD if features.has(bindings::VIRTIO_BLK_F_DISCARD) => {
+                in_direction(to_write == 0)?;
+                sectors(request, 0).map(|_| Self::Nothing)
+            }
+            bindings::VIRTIO_BLK_T_WRITE_ZEROES
+                if features.has(bindings::VIRTIO_BLK_F_WRITE_ZEROES) =>
+            {
+                in_direction(to_write == 0)?;
                 sectors(request, bindings::VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP).map(Self::Zero)
             }
             _ => Err(Failure::Unsupported),
@@ -169,15 +237,12 @@ impl Blk {
             Request::Read(range) => {
                 let disk = self.disk.lock();
 
-                data.write_all(disk.get(range).ok_or(Failure::Io)?)
-                    .map_err(|_| Failure::Io)
+                Ok(data.write_all(disk.get(range).ok_or(Failure::Io)?)?)
             }
             Request::Write(range) => {
                 let mut disk = self.disk.lock();
 
-                source
-                    .read_exact(disk.get_mut(range).ok_or(Failure::Io)?)
-                    .map_err(|_| Failure::Io)
+                Ok(source.read_exact(disk.get_mut(range).ok_or(Failure::Io)?)?)
             }
             Request::Zero(range) => {
                 let mut disk = self.disk.lock();
@@ -185,38 +250,56 @@ impl Blk {
                 disk.get_mut(range).ok_or(Failure::Io)?.fill(0);
                 Ok(())
             }
-            Request::Id => data.write(&ID).map(|_| ()).map_err(|_| Failure::Io),
+            Request::Id => {
+                data.write(&ID)?;
+                Ok(())
+            }
             Request::Nothing => Ok(()),
         }
     }
 
-    /// Handles a request.
-    fn request(&self, chain: &Chain<'_>, memory: &GuestMemory<'_>) -> Handled {
+    /// Handles a request. One that has to be tried again begins anew: it does the same once more.
+    fn request(
+        &self,
+        chain: &Chain<'_>,
+        memory: &GuestMemory<'_>,
+        features: Features,
+    ) -> Outcome {
         let data_len = chain.writable_len().saturating_sub(1);
-        // The status is the last byte, wherever that lies. Without room for it the driver cannot
-        // be told anything.
+        // The status is the last byte, wherever that lies. Without room for it the driver would take
+        // what it finds there for the outcome.
         let Some((mut data, mut status)) = chain.writer(memory).split_tail(1) else {
-            return Handled::default();
+            return Outcome::GiveUp;
         };
         let mut source = chain.reader(memory);
         let mut moved = 0;
 
-        let result = Request::parse(&mut source, &data).and_then(|request| {
-            // Even if it fails in the end.
-            moved = request.len();
-            self.execute(request, &mut source, &mut data)
-        });
+        let result = check_limits(chain, features)
+            .and_then(|()| Request::parse(&mut source, &data, features))
+            .and_then(|request| {
+                // Even if it fails in the end.
+                moved = request.len();
+                self.execute(request, &mut source, &mut data)
+            });
         let result = match result {
             Ok(()) => bindings::VIRTIO_BLK_S_OK,
             Err(Failure::Io) => bindings::VIRTIO_BLK_S_IOERR,
             Err(Failure::Unsupported) => bindings::VIRTIO_BLK_S_UNSUPP,
+            Err(Failure::Absent) => return Outcome::Later,
         };
 
+        // However many pieces the data was in.
+        moved += memory.work();
+        match status.write_array([result as u8]) {
+            Ok(()) => {}
+            Err(CursorError::Fault(fault)) if !fault.is_final() => return Outcome::Later,
+            Err(_) => return Outcome::GiveUp,
+        }
         let mut written = data.written();
-        if status.write_array([result as u8]).is_ok() && u64::from(written) == data_len {
+        if u64::from(written) == data_len {
             written = written.saturating_add(1);
         }
-        Handled { written, moved }
+        Outcome::Done { written, moved }
     }
 }
 
@@ -284,8 +367,9 @@ impl Model for Blk {
         );
         put(offset_of!(virtio_blk_config, max_discard_seg), &one);
         put(
+            // In sectors of 512 bytes.
             offset_of!(virtio_blk_config, discard_sector_alignment),
-            &sector,
+            &one,
         );
         put(
             offset_of!(virtio_blk_config, max_write_zeroes_sectors),
@@ -299,6 +383,10 @@ impl Model for Blk {
         // Nothing that can be written (`writeback`) is offered.
     }
 
+    fn reset(&mut self) {
+        // What is on the disk stays, and nothing else was set.
+    }
+
     fn stats(&self, _vq: VqIndex, _stats: &mut VendorStats<'_>) -> Result {
         Err(EOPNOTSUPP)
     }
@@ -306,16 +394,13 @@ impl Model for Blk {
     fn work(
         &mut self,
         queues: &mut [Queue],
-        _features: Features,
+        features: Features,
         iommu: &IommuGuard<'_>,
     ) -> Progress {
         let Some(mut queue) = queues.first_mut().and_then(|queue| queue.open(iommu)) else {
             return Progress::Idle;
         };
 
-        queue.drain(BUDGET, |chain, memory| match chain {
-            Ok(chain) => self.request(chain, memory),
-            Err(_) => Handled::default(),
-        })
+        queue.drain(BUDGET, |chain, memory| self.request(chain, memory, features))
     }
 }

@@ -86,12 +86,16 @@ impl<M: Model> Device<M> {
     }
 
     /// Has `f` change the model; who reads the configuration meanwhile sees that it must do so
-    /// again.
+    /// again, and who has read it is told.
     pub(crate) fn change<R>(&self, f: impl FnOnce(&mut M) -> R) -> R {
         let mut state = self.sim.state.lock();
+        let result = f(&mut state.model);
 
         state.generation = state.generation.wrapping_add(1);
-        f(&mut state.model)
+        if state.is_running() {
+            self.sim.interrupt(0, true);
+        }
+        result
     }
 
     /// Has `f` do something with a virtqueue.
@@ -101,40 +105,28 @@ impl<M: Model> Device<M> {
         state.queues.get_mut(usize::from(vq)).map(f).ok_or(EINVAL)
     }
 
+    /// What becomes of a status that a driver writes: virtio 1.3, sections 2.1 and 3.1.1.
+    fn accepted(&self, state: &State<M>, asked: Status) -> Status {
+        // The device's own.
+        let mut status = asked.0 & !Status::NEEDS_RESET.0 | state.status.0 & Status::NEEDS_RESET.0;
+
+        if state.features.is_none() {
+            status &= !Status::FEATURES_OK.0;
+        }
+        if status & Status::FEATURES_OK.0 == 0 && status & Status::DRIVER_OK.0 != 0 {
+            if self.sim.log.allows() {
+                pr_warn!(
+                    "{}: DRIVER_OK is refused: no features were negotiated (FEATURES_OK)\n",
+                    self.sim.name()
+                );
+            }
+            status &= !Status::DRIVER_OK.0;
+        }
+        Status(status)
+    }
+
     fn line(&self, vq: VqIndex) -> Option<&Line> {
         self.sim.lines.get(usize::from(vq))
-    }
-
-    /// Starts a virtqueue, or says why not.
-    fn start(&self, vq: usize, queue: &mut Queue, features: Features) {
-        if queue.start(features).is_err() && vdpa::ratelimit() {
-            pr_warn!(
-                "{}: virtqueue {vq} not started: {} descriptors at {:#x}, {:#x}, {:#x} (a power of \
-                 two up to {}, aligned to 16, 2, 4 bytes)\n",
-                self.sim.name(),
-                queue.num,
-                queue.address.desc,
-                queue.address.driver,
-                queue.address.device,
-                SIZE_MAX
-            );
-        }
-    }
-
-    /// Starts the virtqueues that are ready with what the driver has set since they became so.
-    fn restart_queues(&self, state: &mut State<M>) {
-        for (vq, (queue, line)) in state
-            .queues
-            .iter_mut()
-            .zip(self.sim.lines.iter())
-            .enumerate()
-        {
-            if queue.is_ready() {
-                queue.stop();
-                self.start(vq, queue, state.features);
-                line.ready.store(queue.is_ready(), Relaxed);
-            }
-        }
     }
 }
 
@@ -165,29 +157,23 @@ impl<M: Model> ConfigOps for Device<M> {
     }
 
     fn set_vq_ready(&self, vq: VqIndex, ready: bool) {
-        let mut guard = self.sim.state.lock();
-        let state = &mut *guard;
-        let Some(queue) = state.queues.get_mut(usize::from(vq)) else {
+        let mut state = self.sim.state.lock();
+        let at = usize::from(vq);
+        let Some(queue) = state.queues.get_mut(at) else {
             return;
         };
 
-        if ready {
-            self.start(vq.get().into(), queue, state.features);
-        } else {
-            queue.stop();
-        }
-        let ready = queue.is_ready();
-        if let Some(line) = self.line(vq) {
-            line.ready.store(ready, Relaxed);
-        }
-        // A queue that is started late may hold buffers that were announced before.
-        if ready && state.running {
+        queue.enabled = ready;
+        if !ready {
+            self.sim.stop(&mut state, at);
+        } else if state.is_running() && self.sim.start(&mut state, at) {
+            // One that is started late may hold buffers that were announced before.
             self.worker.queue();
         }
     }
 
     fn get_vq_ready(&self, vq: VqIndex) -> bool {
-        self.with_queue(vq, |queue| queue.is_ready())
+        self.with_queue(vq, |queue| queue.enabled)
             .unwrap_or(false)
     }
 
@@ -237,22 +223,38 @@ impl<M: Model> ConfigOps for Device<M> {
     }
 
     fn set_driver_features(&self, features: Features) -> Result {
+        let mut state = self.sim.state.lock();
+
         if !features.has(bindings::VIRTIO_F_ACCESS_PLATFORM) {
             // No features at all are what a bus sets for a driver that has not said any.
-            if !features.is_empty() && vdpa::ratelimit() {
+            if !features.is_empty() && self.sim.log.allows() {
                 pr_warn!(
                     "{}: the driver does not accept VIRTIO_F_ACCESS_PLATFORM (bit 33), but must\n",
                     self.sim.name()
                 );
             }
+            state.features = None;
             return Err(EINVAL);
         }
-        self.sim.state.lock().features = features.intersection(self.sim.offered);
+        // Virtio 1.3, section 2.2.1: the driver must not accept what was not offered.
+        let unknown = features.difference(self.sim.offered);
+        if !unknown.is_empty() {
+            if self.sim.log.allows() {
+                pr_warn!(
+                    "{}: the driver accepts features {:#x}, which are not offered\n",
+                    self.sim.name(),
+                    unknown.0
+                );
+            }
+            state.features = None;
+            return Err(EINVAL);
+        }
+        state.features = Some(features);
         Ok(())
     }
 
     fn get_driver_features(&self) -> Features {
-        self.sim.state.lock().features
+        self.sim.state.lock().negotiated()
     }
 
     fn get_vq_num_max(&self) -> u16 {
@@ -269,15 +271,13 @@ impl<M: Model> ConfigOps for Device<M> {
 
     fn set_status(&self, status: Status) {
         let mut state = self.sim.state.lock();
+        let was_running = state.is_running();
 
+        state.status = self.accepted(&state, status);
         // A driver may enable virtqueues first and say later where they are.
-        if status.has(Status::DRIVER_OK) && !state.status.has(Status::DRIVER_OK) {
-            self.restart_queues(&mut state);
-        }
-        state.status = status;
-        state.running = status.has(Status::DRIVER_OK);
-        // Buffers may have been announced before.
-        if state.running {
+        if state.is_running() && !was_running {
+            self.sim.start_all(&mut state);
+            // Buffers may have been announced before.
             self.worker.queue();
         }
     }
@@ -286,9 +286,10 @@ impl<M: Model> ConfigOps for Device<M> {
         let mut state = self.sim.state.lock();
 
         state.status = Status::default();
-        state.running = false;
-        state.features = Features::default();
+        state.suspended = false;
+        state.features = None;
         state.generation = state.generation.wrapping_add(1);
+        state.model.reset();
         for queue in state.queues.iter_mut() {
             queue.reset();
         }
@@ -296,23 +297,29 @@ impl<M: Model> ConfigOps for Device<M> {
             line.ready.store(false, Relaxed);
         }
         self.sim.stuck.store(false, Relaxed);
+        drop(state);
+        self.sim.iommu.interrupt();
         Ok(())
     }
 
     fn suspend(&self) -> Result {
-        // The thread does a round with this lock held, and leaves no chain behind.
-        self.sim.state.lock().running = false;
+        // The thread does a round with this lock held: it leaves no chain behind, and has signalled
+        // what it has published.
+        let mut state = self.sim.state.lock();
+
+        state.suspended = state.status.has(Status::DRIVER_OK);
         Ok(())
     }
 
     fn resume(&self) -> Result {
         let mut state = self.sim.state.lock();
 
-        state.running = state.status.has(Status::DRIVER_OK);
-        // Kicks went unheard meanwhile.
-        if state.running {
-            self.worker.queue();
+        if !core::mem::take(&mut state.suspended) || !state.is_running() {
+            return Ok(());
         }
+        // The driver may have moved the virtqueues, and kicks went unheard.
+        self.sim.start_all(&mut state);
+        self.worker.queue();
         Ok(())
     }
 
@@ -352,6 +359,8 @@ impl<M: Model> ConfigOps for Device<M> {
                 queue.asid = asid;
             }
         }
+        // What could not be reached may be there.
+        self.mapped();
         Ok(())
     }
 }

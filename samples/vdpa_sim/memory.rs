@@ -3,7 +3,16 @@
 //! The memory of a simulated device, as the virtqueue engine wants it.
 
 use kernel::prelude::*;
-use virtqueue::Fault;
+use virtqueue::{
+    Fault,
+    Refusal, //
+};
+
+/// How many mappings the buffers of a chain can be in.
+const PIECES: u32 = 1 << 14;
+
+/// How many bytes could be moved in the time that it takes to look for a mapping.
+const PIECE: u64 = 1 << 10;
 
 /// Memory behind one address space of a device.
 pub(crate) struct GuestMemory<'a>(vdpa::Memory<'a>);
@@ -12,12 +21,31 @@ impl<'a> GuestMemory<'a> {
     pub(crate) fn new(iommu: &'a vdpa::IommuGuard<'_>, asid: vdpa::Asid) -> Self {
         Self(iommu.memory(asid))
     }
+
+    /// Begins to serve a chain: a driver may have a mapping for each byte, but not for so many that
+    /// others would have to wait.
+    pub(crate) fn begin(&self) {
+        self.0.allow(PIECES);
+    }
+
+    /// The work that was done since then, as a number of bytes moved.
+    pub(crate) fn work(&self) -> u64 {
+        let left = self.0.allow(PIECES);
+
+        u64::from(PIECES.saturating_sub(left)) * PIECE
+    }
 }
 
-/// The engine wants to know where; why is the same each time.
 #[inline]
 fn fault_at<T>(addr: u64, result: Result<T>) -> Result<T, Fault> {
-    result.map_err(|_| Fault { addr })
+    result.map_err(|error| Fault {
+        addr,
+        refusal: match error {
+            EFAULT => Refusal::NotMapped,
+            EAGAIN => Refusal::NotPresent,
+            _ => Refusal::NotPermitted,
+        },
+    })
 }
 
 impl virtqueue::Memory for GuestMemory<'_> {

@@ -6,7 +6,9 @@ use crate::{
     memory::GuestMemory,
     queue::{
         Batch,
-        Handled,
+        Filled,
+        Filling,
+        Outcome,
         Progress,
         Queue, //
     },
@@ -30,7 +32,9 @@ use vdpa::{
 };
 use virtqueue::{
     Chain,
-    Reader, //
+    CursorError,
+    Reader,
+    Refusal, //
 };
 
 /// Receive, transmit and control queue: virtio 1.3, section 5.1.2.
@@ -48,9 +52,15 @@ const BUDGET: usize = 64;
 const MAC_LEN: usize = 6;
 const DEFAULT_MTU: u16 = 1500;
 
+/// Destination, source, and what is in it.
+const ETH_HEADER_LEN: usize = bindings::ETH_HLEN as usize;
+/// A tag of a VLAN.
+const TAG_LEN: u64 = 4;
+const ETH_P_8021Q: u16 = bindings::ETH_P_8021Q as u16;
+
 /// The longest frame, in bytes: the largest MTU, and the header of Ethernet with a tag of a VLAN. A
 /// chain can have 4 GiB.
-const FRAME_MAX: u64 = 65535 + 14 + 4;
+const FRAME_MAX: u64 = 65535 + ETH_HEADER_LEN as u64 + TAG_LEN;
 
 /// `struct virtio_net_hdr_v1` with VIRTIO_F_VERSION_1, `struct virtio_net_hdr` without.
 const HEADER_V1_LEN: usize = size_of::<bindings::virtio_net_hdr_v1>();
@@ -64,6 +74,17 @@ const RX_HEADER: [u8; HEADER_V1_LEN] = {
     header[HEADER_V1_LEN - 2] = 1;
     header
 };
+
+const RX_HEADER_LEGACY: &[u8] = RX_HEADER.split_at(HEADER_LEGACY_LEN).0;
+
+/// The header of the format that was negotiated.
+fn header(features: Features) -> &'static [u8] {
+    if features.has(bindings::VIRTIO_F_VERSION_1) {
+        &RX_HEADER
+    } else {
+        RX_HEADER_LEGACY
+    }
+}
 
 /// The offsets of what can be there in the configuration space: virtio 1.3, section 5.1.4.
 const CONFIG_LEN: usize = size_of::<virtio_net_config>();
@@ -89,17 +110,39 @@ struct ControlStats {
 
 /// What becomes of a frame on its way back.
 enum Delivery {
-    Done(u64),
+    Done(u32),
     /// Not for this MAC address.
     Filtered,
     /// There is no buffer for it.
     Overrun,
-    /// It is too long, cannot be read, does not fit, or the buffer for it is no good.
+    /// It is too long, or cannot be read.
     Failed,
+    /// Something cannot be reached now.
+    Later,
+}
+
+/// A command in the control queue.
+enum Command {
+    SetMac([u8; MAC_LEN]),
+}
+
+/// Whether bytes were not moved because memory has to be brought in first.
+fn is_absent(error: &CursorError) -> bool {
+    matches!(error, CursorError::Fault(fault) if fault.refusal == Refusal::NotPresent)
+}
+
+/// Reads all that is left, for nothing but to know whether that can be done.
+fn check_readable(mut reader: Reader<'_, GuestMemory<'_>>) -> Result<(), CursorError> {
+    let mut part = [0; 256];
+
+    while reader.read(&mut part)? != 0 {}
+    Ok(())
 }
 
 /// A network device.
 pub(crate) struct Net {
+    /// The one that the device was given, which it has again after a reset.
+    own_mac: [u8; MAC_LEN],
     mac: [u8; MAC_LEN],
     mtu: u16,
     tx: DataStats,
@@ -109,8 +152,11 @@ pub(crate) struct Net {
 
 impl Net {
     pub(crate) fn new(config: &mgmt::Config) -> Self {
+        let mac = config.mac().unwrap_or_default();
+
         Self {
-            mac: config.mac().unwrap_or_default(),
+            own_mac: mac,
+            mac,
             mtu: config.mtu().unwrap_or(DEFAULT_MTU),
             tx: DataStats::default(),
             rx: DataStats::default(),
@@ -119,6 +165,7 @@ impl Net {
     }
 
     pub(crate) fn set_mac(&mut self, mac: [u8; MAC_LEN]) {
+        self.own_mac = mac;
         self.mac = mac;
     }
 
@@ -127,42 +174,81 @@ impl Net {
         destination[0] & 1 != 0 || *destination == self.mac
     }
 
+    /// The length of the longest frame with this beginning, in bytes.
+    fn longest(&self, features: Features, kind: [u8; 2]) -> u64 {
+        if !features.has(bindings::VIRTIO_NET_F_MTU) {
+            return FRAME_MAX;
+        }
+        let tag = if u16::from_be_bytes(kind) == ETH_P_8021Q {
+            TAG_LEN
+        } else {
+            0
+        };
+        u64::from(self.mtu) + ETH_HEADER_LEN as u64 + tag
+    }
+
     /// Takes a frame and puts it into a receive buffer, with one copy.
     fn deliver<'m>(
         &mut self,
         mut frame: Reader<'_, GuestMemory<'m>>,
-        header_len: usize,
+        features: Features,
         rx: &mut Batch<'m>,
     ) -> Delivery {
+        let header = header(features);
         let total = frame.remaining();
-        if total < (header_len + MAC_LEN) as u64 {
-            return Delivery::Filtered;
-        }
-        if total > header_len as u64 + FRAME_MAX {
+        if total < (header.len() + ETH_HEADER_LEN) as u64 {
             return Delivery::Failed;
         }
-        frame.skip(header_len as u64);
-        let Ok(destination) = frame.read_array::<MAC_LEN>() else {
-            return Delivery::Failed;
+        frame.skip(header.len() as u64);
+        let start = match frame.read_array::<ETH_HEADER_LEN>() {
+            Ok(start) => start,
+            Err(error) if is_absent(&error) => return Delivery::Later,
+            Err(_) => return Delivery::Failed,
         };
-        if !self.accepts(&destination) {
+        let [d0, d1, d2, d3, d4, d5, .., t0, t1] = start;
+        if total > header.len() as u64 + self.longest(features, [t0, t1]) {
+            return Delivery::Failed;
+        }
+        if !self.accepts(&[d0, d1, d2, d3, d4, d5]) {
             return Delivery::Filtered;
         }
 
+        let mut failure = Delivery::Overrun;
         let filled = rx.fill(|chain, memory| {
             if chain.writable_len() < total {
-                return None;
+                return Filling::Unfit;
             }
             let mut buffer = chain.writer(memory);
-            buffer.write_all(RX_HEADER.get(..header_len)?).ok()?;
-            buffer.write_array(destination).ok()?;
-            frame.copy_to(&mut buffer, u64::MAX).ok()?;
-            Some(buffer.written())
+            let mut source = frame.clone();
+            let copied = buffer
+                .write_all(header)
+                .and_then(|()| buffer.write_array(start))
+                .and_then(|()| Ok(source.copy_to(&mut buffer, u64::MAX)?));
+
+            match copied {
+                Ok(_) => Filling::Filled(buffer.written()),
+                Err(error) if is_absent(&error) => {
+                    failure = Delivery::Later;
+                    Filling::Unused
+                }
+                // Which of both was it?
+                Err(_) => match check_readable(frame.clone()) {
+                    Ok(()) => Filling::Unfit,
+                    Err(error) => {
+                        failure = if is_absent(&error) {
+                            Delivery::Later
+                        } else {
+                            Delivery::Failed
+                        };
+                        Filling::Unused
+                    }
+                },
+            }
         });
         match filled {
-            Some(Ok(Some(written))) => Delivery::Done(written.into()),
-            Some(_) => Delivery::Failed,
-            None => Delivery::Overrun,
+            Filled::Done(written) => Delivery::Done(written),
+            Filled::Stuck => Delivery::Later,
+            Filled::Unused | Filled::Empty => failure,
         }
     }
 
@@ -171,75 +257,93 @@ impl Net {
         &mut self,
         chain: &Chain<'_>,
         memory: &GuestMemory<'m>,
-        header_len: usize,
+        features: Features,
         rx: &mut Batch<'m>,
-    ) {
+    ) -> Outcome {
         let total = chain.readable_len();
-        if total == 0 {
-            self.tx.errors += 1;
-            return;
+        let delivery = if total == 0 {
+            Delivery::Failed
+        } else {
+            self.deliver(chain.reader(memory), features, rx)
+        };
+
+        match delivery {
+            Delivery::Done(bytes) => {
+                self.rx.packets += 1;
+                self.rx.bytes = self.rx.bytes.wrapping_add(bytes.into());
+            }
+            Delivery::Filtered => self.rx.drops += 1,
+            Delivery::Overrun => self.rx.overruns += 1,
+            Delivery::Failed => self.tx.errors += 1,
+            Delivery::Later => return Outcome::Later,
         }
         self.tx.packets += 1;
         // A chain can claim 4 GiB without any of it being looked at: this can be made to wrap.
         self.tx.bytes = self.tx.bytes.wrapping_add(total);
-
-        match self.deliver(chain.reader(memory), header_len, rx) {
-            Delivery::Done(bytes) => {
-                self.rx.packets += 1;
-                self.rx.bytes = self.rx.bytes.wrapping_add(bytes);
-            }
-            Delivery::Filtered => self.rx.drops += 1,
-            Delivery::Overrun => self.rx.overruns += 1,
-            Delivery::Failed => self.rx.errors += 1,
+        Outcome::Done {
+            written: 0,
+            moved: rx.work(),
         }
     }
 
-    /// Does what a command in the control queue asks for. Returns whether that succeeded.
-    fn command(
-        &mut self,
+    /// Reads a command, [`None`] if it is not one that can be carried out.
+    fn parse(
         request: &mut Reader<'_, GuestMemory<'_>>,
         features: Features,
-    ) -> Option<()> {
-        let [class, command] = request.read_array::<2>().ok()?;
+    ) -> Result<Option<Command>, CursorError> {
+        let [class, command] = request.read_array::<2>()?;
 
         match (u32::from(class), u32::from(command)) {
             (bindings::VIRTIO_NET_CTRL_MAC, bindings::VIRTIO_NET_CTRL_MAC_ADDR_SET)
-                if features.has(bindings::VIRTIO_NET_F_CTRL_MAC_ADDR) =>
+                if features.has(bindings::VIRTIO_NET_F_CTRL_MAC_ADDR)
+                    && request.remaining() == MAC_LEN as u64 =>
             {
-                self.mac = request.read_array().ok()?;
-                Some(())
+                let mac = request.read_array::<MAC_LEN>()?;
+
+                // One that stands for one interface.
+                let valid = mac[0] & 1 == 0 && mac != [0; MAC_LEN];
+                Ok(valid.then_some(Command::SetMac(mac)))
             }
-            _ => None,
+            _ => Ok(None),
         }
     }
 
-    /// Handles the control queue: virtio 1.3, section 5.1.6.5.
-    fn control(&mut self, queue: &mut Batch<'_>, features: Features) -> Progress {
-        queue.drain(BUDGET, |chain, memory| {
-            self.control.requests += 1;
+    /// Handles a command: virtio 1.3, section 5.1.6.5. It is carried out only when the driver could
+    /// be told.
+    fn command(
+        &mut self,
+        chain: &Chain<'_>,
+        memory: &GuestMemory<'_>,
+        features: Features,
+    ) -> Outcome {
+        let command = match Self::parse(&mut chain.reader(memory), features) {
+            Err(error) if is_absent(&error) => return Outcome::Later,
+            command => command.ok().flatten(),
+        };
+        let ack = if command.is_some() {
+            bindings::VIRTIO_NET_OK
+        } else {
+            bindings::VIRTIO_NET_ERR
+        };
+        let mut answer = chain.writer(memory);
 
-            let answer = chain.ok().map(|chain| {
-                let ok = self.command(&mut chain.reader(memory), features).is_some();
-                let mut buffer = chain.writer(memory);
-                let status = if ok {
-                    bindings::VIRTIO_NET_OK
-                } else {
-                    bindings::VIRTIO_NET_ERR
-                };
-
-                // Without room for an answer the driver cannot have wanted one.
-                let _ = buffer.write_array([status as u8]);
-                (ok, buffer.written())
-            });
-            match answer {
-                Some((true, _)) => self.control.successes += 1,
-                _ => self.control.errors += 1,
+        match answer.write_array([ack as u8]) {
+            Ok(()) => {}
+            Err(CursorError::Fault(fault)) if !fault.is_final() => return Outcome::Later,
+            Err(_) => return Outcome::GiveUp,
+        }
+        self.control.requests += 1;
+        match command {
+            Some(Command::SetMac(mac)) => {
+                self.mac = mac;
+                self.control.successes += 1;
             }
-            Handled {
-                written: answer.map_or(0, |(_, written)| written),
-                moved: 0,
-            }
-        })
+            None => self.control.errors += 1,
+        }
+        Outcome::Done {
+            written: answer.written(),
+            moved: 0,
+        }
     }
 }
 
@@ -286,6 +390,10 @@ impl Model for Net {
         }
     }
 
+    fn reset(&mut self) {
+        self.mac = self.own_mac;
+    }
+
     fn stats(&self, vq: VqIndex, stats: &mut VendorStats<'_>) -> Result {
         match usize::from(vq) {
             RX => {
@@ -323,7 +431,9 @@ impl Model for Net {
 
         if features.has(bindings::VIRTIO_NET_F_CTRL_VQ) {
             if let Some(mut control) = control.open(iommu) {
-                progress = self.control(&mut control, features);
+                progress = control.drain(BUDGET, |chain, memory| {
+                    self.command(chain, memory, features)
+                });
             }
         }
 
@@ -331,33 +441,16 @@ impl Model for Net {
         let (Some(mut rx), Some(mut tx)) = (rx.open(iommu), tx.open(iommu)) else {
             return progress;
         };
-        let header_len = if features.has(bindings::VIRTIO_F_VERSION_1) {
-            HEADER_V1_LEN
-        } else {
-            HEADER_LEGACY_LEN
-        };
 
         rx.disable_notifications();
         let sent = tx.drain(BUDGET, |chain, memory| {
-            match chain {
-                Ok(chain) => self.transmit(chain, memory, header_len, &mut rx),
-                Err(_) => self.tx.errors += 1,
-            }
-            // Nothing is written to what was sent, and no frame is much work.
-            Handled::default()
+            self.transmit(chain, memory, features, &mut rx)
         });
-        let received = rx.publish();
-
-        let stuck = sent == Progress::Stuck || received.is_err();
-        if stuck {
-            self.tx.errors += 1;
-        }
-        if sent == Progress::More {
-            Progress::More
-        } else if stuck && progress == Progress::Idle {
-            Progress::Stuck
+        let received = if rx.publish().is_ok() {
+            Progress::Idle
         } else {
-            progress
-        }
+            Progress::Stuck
+        };
+        progress.max(sent).max(received)
     }
 }

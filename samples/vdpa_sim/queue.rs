@@ -3,25 +3,30 @@
 //! A virtqueue of a simulated device.
 
 use crate::memory::GuestMemory;
-use kernel::prelude::*;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
 use vdpa::{
     bindings,
     Asid,
     Features,
     IommuGuard,
+    SoftIommu,
     VqAddress, //
 };
 use virtqueue::{
+    Area,
     Broken,
     Chain,
-    ChainError,
-    PopError,
     Ring,
     RingError,
     Segment,
+    SetupError,
     Split,
     SplitConfig,
-    SplitState, //
+    SplitState,
+    Token, //
 };
 
 /// The largest number of descriptors in a virtqueue.
@@ -31,6 +36,35 @@ pub(crate) const SIZE_MAX: u16 = 256;
 /// driver can ask for much with few chains.
 const BYTES: u64 = 16 << 20;
 
+/// Why a virtqueue cannot be started.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// More descriptors than [`SIZE_MAX`].
+    TooLarge(u32),
+    /// Not as the specification demands.
+    Setup(SetupError),
+    /// Mapped, but not so that the device could use it.
+    NotPermitted(Area, u64),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(num) => {
+                f.write_fmt(fmt!("queue size {} is more than {}", num, SIZE_MAX))
+            }
+            Self::Setup(error) => f.write_fmt(format_args!("{error}")),
+            Self::NotPermitted(area, addr) => {
+                let access = if *area == Area::Used { "written" } else { "read" };
+
+                f.write_fmt(format_args!(
+                    "{area} at {addr:#x} is mapped, but not to be {access} by the device"
+                ))
+            }
+        }
+    }
+}
+
 /// A virtqueue: what the driver has set, and the ring while it is started.
 ///
 /// Protected by the lock of the device's state.
@@ -39,9 +73,14 @@ pub(crate) struct Queue {
     /// The number of descriptors that was asked for.
     pub(crate) num: u32,
     pub(crate) asid: Asid,
+    /// The driver has enabled it.
+    pub(crate) enabled: bool,
     /// Where to start.
     next_avail: u16,
     ring: Option<Split>,
+    /// A chain that was handled, with the number of bytes written: the used ring could not be
+    /// reached. It is the last one taken.
+    owed: Option<(Token, u32)>,
     /// The buffers of the chain at hand.
     segments: KVec<Segment>,
     /// The driver is to be interrupted.
@@ -54,8 +93,10 @@ impl Queue {
             address: VqAddress::default(),
             num: SIZE_MAX.into(),
             asid: Asid(0),
+            enabled: false,
             next_avail: 0,
             ring: None,
+            owed: None,
             // A chain has as many buffers as the queue has descriptors, at most.
             segments: KVec::from_elem(Segment::EMPTY, SIZE_MAX.into(), GFP_KERNEL)?,
             interrupt: false,
@@ -67,37 +108,36 @@ impl Queue {
         self.address = VqAddress::default();
         self.num = SIZE_MAX.into();
         self.asid = Asid(0);
+        self.enabled = false;
         self.next_avail = 0;
         self.ring = None;
+        self.owed = None;
         self.interrupt = false;
     }
 
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ring.is_some()
-    }
-
-    /// Starts the queue where it was stopped, or where it was told to.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` where size or addresses are not as the specification demands.
-    pub(crate) fn start(&mut self, features: Features) -> Result {
-        if self.is_ready() {
-            return Ok(());
-        }
+    /// Starts the queue where it was stopped, or where it was told to, with what the driver has set
+    /// by now.
+    pub(crate) fn start(&mut self, features: Features, iommu: &SoftIommu) -> Result<(), StartError> {
+        self.stop();
         if self.num > SIZE_MAX.into() {
-            return Err(EINVAL);
+            return Err(StartError::TooLarge(self.num));
         }
-        let mut ring = Split::new(&SplitConfig {
+        let config = SplitConfig {
             size: self.num,
             desc: self.address.desc,
             avail: self.address.driver,
             used: self.address.device,
             event_idx: features.has(bindings::VIRTIO_RING_F_EVENT_IDX),
             indirect: features.has(bindings::VIRTIO_RING_F_INDIRECT_DESC),
-        })
-        .map_err(|_| EINVAL)?;
+        };
+        let mut ring = Split::new(&config).map_err(StartError::Setup)?;
 
+        // What is not mapped yet is waited for.
+        for (area, addr, len) in config.areas() {
+            if iommu.check(self.asid, addr, len, area == Area::Used) == Err(EACCES) {
+                return Err(StartError::NotPermitted(area, addr));
+            }
+        }
         ring.set_state(SplitState {
             avail_index: self.next_avail,
         });
@@ -107,19 +147,28 @@ impl Queue {
 
     /// Stops the queue. It can go on from there.
     pub(crate) fn stop(&mut self) {
+        if let (Some(ring), Some((token, _))) = (&mut self.ring, self.owed.take()) {
+            // Whoever goes on handles it again: nobody was told that it was done.
+            let _ = ring.unpop(token);
+        }
         self.next_avail = self.next_avail();
         self.ring = None;
     }
 
     /// The available index that is looked at next.
     pub(crate) fn next_avail(&self) -> u16 {
-        self.ring
+        let taken = self
+            .ring
             .as_ref()
-            .map_or(self.next_avail, |ring| ring.state().avail_index)
+            .map_or(self.next_avail, |ring| ring.state().avail_index);
+
+        // The last one taken is not done.
+        taken.wrapping_sub(self.owed.is_some().into())
     }
 
     /// Sets the available index to look at next.
     pub(crate) fn set_next_avail(&mut self, avail_index: u16) {
+        self.owed = None;
         self.next_avail = avail_index;
         if let Some(ring) = self.ring.as_mut() {
             ring.set_state(SplitState { avail_index });
@@ -135,6 +184,7 @@ impl Queue {
     pub(crate) fn open<'a>(&'a mut self, iommu: &'a IommuGuard<'_>) -> Option<Batch<'a>> {
         Some(Batch {
             ring: self.ring.as_mut()?,
+            owed: &mut self.owed,
             segments: &mut self.segments,
             interrupt: &mut self.interrupt,
             rings: GuestMemory::new(iommu, self.asid),
@@ -144,28 +194,59 @@ impl Queue {
 }
 
 /// What came of a [`Batch`].
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Progress {
     /// All there was is done, and the driver will say when there is more.
     Idle,
+    /// Something cannot be reached, now or ever.
+    Stuck,
     /// There is more.
     More,
-    /// The ring cannot be read or written.
-    Stuck,
 }
 
-/// What was done for a chain.
-#[derive(Default)]
-pub(crate) struct Handled {
-    /// The number of bytes that were written from the start of the chain's writable part.
-    pub(crate) written: u32,
-    /// The number of bytes that were moved or cleared for it, wherever.
-    pub(crate) moved: u64,
+/// What came of a chain.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It goes back to the driver.
+    Done {
+        /// The number of bytes that were written from the start of the chain's writable part.
+        written: u32,
+        /// The number of bytes that were moved or cleared for it, wherever.
+        moved: u64,
+    },
+    /// Something cannot be reached now. It stays where it is, and is handled again.
+    Later,
+    /// There is no place for its outcome, now or later: the device stops.
+    GiveUp,
+}
+
+/// What came of a chain that is to be filled.
+pub(crate) enum Filling {
+    /// So many bytes were written.
+    Filled(u32),
+    /// It does not do for this. It goes back with nothing written, which tells the driver.
+    Unfit,
+    /// It was not needed in the end, and stays where it is.
+    Unused,
+}
+
+/// What came of [`Batch::fill`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// So many bytes were written.
+    Done(u32),
+    /// It was not needed in the end.
+    Unused,
+    /// There is no chain to fill.
+    Empty,
+    /// The ring cannot be reached, now or ever.
+    Stuck,
 }
 
 /// A virtqueue while a batch of chains is handled. Drivers see what was done at the end.
 pub(crate) struct Batch<'a> {
     ring: &'a mut Split,
+    owed: &'a mut Option<(Token, u32)>,
     segments: &'a mut [Segment],
     interrupt: &'a mut bool,
     // Two views of the same memory: each remembers the mapping it used last, which for the rings
@@ -175,89 +256,135 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Handles up to `budget` chains, or fewer if they are much work. `handle` is told of chains
-    /// that break a rule, too.
+    /// Handles up to `budget` chains, or fewer if they are much work.
     ///
     /// Publishes what was handled, and asks for notifications when nothing is left.
     pub(crate) fn drain(
         &mut self,
         budget: usize,
-        mut handle: impl FnMut(Result<&Chain<'_>, ChainError>, &GuestMemory<'a>) -> Handled,
+        mut handle: impl FnMut(&Chain<'_>, &GuestMemory<'a>) -> Outcome,
     ) -> Progress {
-        self.try_drain(budget, &mut handle)
-            .unwrap_or(Progress::Stuck)
+        let progress = self.try_drain(budget, &mut handle);
+
+        // What was done before something went wrong still counts.
+        match (progress, self.publish()) {
+            (Ok(Progress::Stuck), _) | (Err(_), _) | (_, Err(_)) => {
+                // Whatever the driver adds meanwhile is a reason to try again.
+                let _ = self.ring.enable_notifications(&self.rings);
+                Progress::Stuck
+            }
+            (Ok(progress), Ok(())) => progress,
+        }
     }
 
     fn try_drain(
         &mut self,
         budget: usize,
-        handle: &mut impl FnMut(Result<&Chain<'_>, ChainError>, &GuestMemory<'a>) -> Handled,
+        handle: &mut impl FnMut(&Chain<'_>, &GuestMemory<'a>) -> Outcome,
     ) -> Result<Progress, RingError> {
-        let mut moved = 0;
+        let mut spent = 0;
+
+        self.settle()?;
         self.ring.disable_notifications(&self.rings)?;
-
         for _ in 0..budget {
-            let (token, written) = match self.ring.pop(&self.rings, self.segments) {
-                Ok(Some(chain)) => {
-                    let handled = handle(Ok(&chain), &self.buffers);
-
-                    moved += handled.moved;
-                    (chain.into_token(), handled.written)
+            let Some(chain) = self.ring.pop(&self.rings, self.segments)? else {
+                self.publish()?;
+                if self.ring.enable_notifications(&self.rings)? {
+                    self.ring.disable_notifications(&self.rings)?;
+                    continue;
                 }
-                Err(PopError::Chain(bad)) => {
-                    handle(Err(bad.error), &self.buffers);
-                    (bad.token, 0)
-                }
-                Err(PopError::Ring(error)) => {
-                    // What was done before still counts.
-                    self.publish()?;
-                    return Err(error);
-                }
-                Ok(None) => {
-                    self.publish()?;
-                    if self.ring.enable_notifications(&self.rings)? {
-                        self.ring.disable_notifications(&self.rings)?;
-                        continue;
-                    }
-                    return Ok(Progress::Idle);
-                }
+                return Ok(Progress::Idle);
             };
-            self.ring.complete(&self.rings, token, written)?;
-            if moved >= BYTES {
+
+            self.buffers.begin();
+            let outcome = handle(&chain, &self.buffers);
+            let token = chain.into_token();
+
+            match outcome {
+                Outcome::Done { written, moved } => {
+                    spent += moved + self.buffers.work();
+                    self.complete(token, written)?;
+                }
+                Outcome::Later => {
+                    // It was the last one taken, so this cannot fail.
+                    let _ = self.ring.unpop(token);
+                    return Ok(Progress::Stuck);
+                }
+                Outcome::GiveUp => {
+                    self.ring.give_up(token);
+                    return Ok(Progress::Stuck);
+                }
+            }
+            if spent >= BYTES {
                 break;
             }
         }
-        self.publish()?;
         Ok(Progress::More)
     }
 
-    /// Takes one chain and has it filled. `fill` returns how many bytes it has written, or [`None`]
-    /// to leave the chain for another time.
+    /// Gives a chain back, or remembers that it is owed.
+    #[inline]
+    fn complete(&mut self, token: Token, written: u32) -> Result<(), RingError> {
+        self.ring
+            .complete(&self.rings, token, written)
+            .map_err(|failed| {
+                *self.owed = Some((failed.token, written));
+                failed.error
+            })
+    }
+
+    /// Gives back what is owed.
+    #[inline]
+    fn settle(&mut self) -> Result<(), RingError> {
+        match self.owed.take() {
+            Some((token, written)) => self.complete(token, written),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes chains until `fill` has filled one, or needs none.
     ///
-    /// Returns [`None`] where there is no chain, or the ring is stuck. Notifications are not asked
-    /// for: buffers to fill are no work by themselves.
+    /// Notifications are not asked for: buffers to fill are no work by themselves.
     pub(crate) fn fill(
         &mut self,
-        fill: impl FnOnce(&Chain<'_>, &GuestMemory<'a>) -> Option<u32>,
-    ) -> Option<Result<Option<u32>, ChainError>> {
-        match self.ring.pop(&self.rings, self.segments) {
-            Ok(Some(chain)) => {
-                let written = fill(&chain, &self.buffers);
-                let token = chain.into_token();
+        fill: impl FnMut(&Chain<'_>, &GuestMemory<'a>) -> Filling,
+    ) -> Filled {
+        self.try_fill(fill).unwrap_or(Filled::Stuck)
+    }
 
-                match written {
-                    Some(written) => self.ring.complete(&self.rings, token, written).ok()?,
-                    // It was the last one taken, so this cannot fail.
-                    None => self.ring.unpop(token).ok()?,
+    fn try_fill(
+        &mut self,
+        mut fill: impl FnMut(&Chain<'_>, &GuestMemory<'a>) -> Filling,
+    ) -> Result<Filled, RingError> {
+        self.settle()?;
+        loop {
+            let Some(chain) = self.ring.pop(&self.rings, self.segments)? else {
+                return Ok(Filled::Empty);
+            };
+
+            self.buffers.begin();
+            let filling = fill(&chain, &self.buffers);
+            let token = chain.into_token();
+
+            match filling {
+                Filling::Filled(written) => {
+                    // If the driver cannot be told now, it will be.
+                    let _ = self.complete(token, written);
+                    return Ok(Filled::Done(written));
                 }
-                Some(Ok(written))
-            }
-            Ok(None) | Err(PopError::Ring(_)) => None,
-            Err(PopError::Chain(bad)) => {
-                self.ring.complete(&self.rings, bad.token, 0).ok()?;
-                Some(Err(bad.error))
+                Filling::Unfit => self.complete(token, 0)?,
+                Filling::Unused => {
+                    // It was the last one taken, so this cannot fail.
+                    let _ = self.ring.unpop(token);
+                    return Ok(Filled::Unused);
+                }
             }
         }
+    }
+
+    /// The work that the last [`fill`](Self::fill) was, as a number of bytes moved.
+    pub(crate) fn work(&self) -> u64 {
+        self.buffers.work()
     }
 
     /// Tells the driver not to notify.

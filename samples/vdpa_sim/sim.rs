@@ -7,6 +7,7 @@ use crate::queue::{
     Queue, //
 };
 use kernel::{
+    fmt,
     new_mutex,
     prelude::*,
     str::{
@@ -29,6 +30,7 @@ use vdpa::{
     Features,
     GroupId,
     IommuGuard,
+    RateLimit,
     SoftIommu,
     Status,
     VendorStats,
@@ -103,6 +105,9 @@ pub(crate) trait Model: Send + Unpin + Sized + 'static {
     /// Takes what was written to the configuration space.
     fn set_config(&mut self, offset: usize, buf: &[u8]);
 
+    /// Forgets what a driver has set: the next one is another.
+    fn reset(&mut self);
+
     /// Adds the statistics of a virtqueue.
     fn stats(&self, vq: VqIndex, stats: &mut VendorStats<'_>) -> Result;
 
@@ -118,12 +123,26 @@ pub(crate) trait Model: Send + Unpin + Sized + 'static {
 /// What changes while a device is in use.
 pub(crate) struct State<M> {
     pub(crate) status: Status,
-    /// The device works: DRIVER_OK, and not suspended.
-    pub(crate) running: bool,
-    pub(crate) features: Features,
+    pub(crate) suspended: bool,
+    /// What was negotiated, if the driver has said something that the device accepts.
+    pub(crate) features: Option<Features>,
     pub(crate) generation: u32,
     pub(crate) queues: KVec<Queue>,
     pub(crate) model: M,
+}
+
+impl<M> State<M> {
+    /// Whether the device works: neither side has given up, and nobody has suspended it.
+    pub(crate) fn is_running(&self) -> bool {
+        self.status.has(Status::DRIVER_OK)
+            && !self.status.has(Status::NEEDS_RESET)
+            && !self.status.has(Status::FAILED)
+            && !self.suspended
+    }
+
+    pub(crate) fn negotiated(&self) -> Features {
+        self.features.unwrap_or_default()
+    }
 }
 
 /// What is reached without the lock of the state.
@@ -135,7 +154,9 @@ pub(crate) struct Line {
 
 /// A device, as its thread sees it.
 ///
-/// Locks are taken in this order: `state`, that of `iommu`. No lock is held while callbacks run.
+/// Locks are taken in this order: `state`, those of `iommu`. Callbacks, which never sleep, are called
+/// with `state` locked: so who has stopped a queue or the device, with the lock held, knows that
+/// what was done before is signalled, and that nothing is from then on.
 #[pin_data]
 pub(crate) struct Sim<M: Model> {
     name: CString,
@@ -145,9 +166,12 @@ pub(crate) struct Sim<M: Model> {
     pub(crate) config_callback: Arc<Callback>,
     pub(crate) lines: KVec<Line>,
     /// A ring could not be reached, and shall be looked at again when something is mapped: what was
-    /// announced meanwhile is not announced again. Written with the lock of the state held.
+    /// announced meanwhile is not announced again.
     pub(crate) stuck: AtomicFlag,
     pub(crate) offered: Features,
+    /// For messages that a driver can cause.
+    #[pin]
+    pub(crate) log: RateLimit,
 }
 
 impl<M: Model> Sim<M> {
@@ -162,8 +186,8 @@ impl<M: Model> Sim<M> {
             state <- new_mutex!(
                 State {
                     status: Status::default(),
-                    running: false,
-                    features: Features::default(),
+                    suspended: false,
+                    features: None,
                     generation: 0,
                     queues: {
                         let mut queues = KVec::with_capacity(M::QUEUES as usize, GFP_KERNEL)?;
@@ -191,6 +215,7 @@ impl<M: Model> Sim<M> {
             },
             stuck: AtomicFlag::new(false),
             offered,
+            log <- RateLimit::new(),
         })
     }
 
@@ -199,8 +224,9 @@ impl<M: Model> Sim<M> {
         BStr::from_bytes(self.name.to_bytes())
     }
 
-    /// Has the driver interrupted for the queues in `interrupts`, and for the configuration.
-    fn interrupt(&self, interrupts: u64, config: bool) {
+    /// Has the driver interrupted for the queues in `interrupts`, and for the configuration, with
+    /// the lock of the state held.
+    pub(crate) fn interrupt(&self, interrupts: u64, config: bool) {
         if interrupts == 0 && !config {
             return;
         }
@@ -216,58 +242,126 @@ impl<M: Model> Sim<M> {
             self.config_callback.call();
         }
     }
-}
 
-impl<M: Model> Work for Sim<M> {
-    fn run(&self) -> bool {
+    /// Stops the device until it is reset, and tells the driver so: virtio 1.3, section 2.1.2.
+    pub(crate) fn break_down(&self, state: &mut State<M>, vq: usize, why: fmt::Arguments<'_>) {
+        if state.status.has(Status::NEEDS_RESET) {
+            return;
+        }
+        if self.log.allows() {
+            pr_warn!(
+                "{}: virtqueue {vq}: {why}: the device needs a reset\n",
+                self.name()
+            );
+        }
+        state.status = Status(state.status.0 | Status::NEEDS_RESET.0);
+        self.interrupt(0, true);
+    }
+
+    /// Starts a virtqueue. Returns whether it could be.
+    pub(crate) fn start(&self, state: &mut State<M>, vq: usize) -> bool {
+        let features = state.negotiated();
+        let Some(queue) = state.queues.get_mut(vq) else {
+            return false;
+        };
+
+        let result = queue.start(features, &self.iommu);
+        if let Some(line) = self.lines.get(vq) {
+            line.ready.store(result.is_ok(), Relaxed);
+        }
+        if let Err(error) = &result {
+            self.break_down(state, vq, fmt!("not started: {error}"));
+        }
+        result.is_ok()
+    }
+
+    /// Starts all virtqueues that the driver has enabled, with what it has set by now.
+    pub(crate) fn start_all(&self, state: &mut State<M>) {
+        for vq in 0..state.queues.len() {
+            if state.queues.get(vq).is_some_and(|queue| queue.enabled) && !self.start(state, vq) {
+                return;
+            }
+        }
+    }
+
+    /// Stops a virtqueue, which can go on from there.
+    pub(crate) fn stop(&self, state: &mut State<M>, vq: usize) {
+        if let Some(queue) = state.queues.get_mut(vq) {
+            queue.stop();
+        }
+        if let Some(line) = self.lines.get(vq) {
+            line.ready.store(false, Relaxed);
+        }
+    }
+
+    /// Does a round. Nothing that others may want is held when it has returned.
+    fn round(&self) -> Progress {
         let mut guard = self.state.lock();
         let state = &mut *guard;
 
-        if !state.running {
-            return false;
+        if !state.is_running() {
+            return Progress::Idle;
         }
+        let features = state.negotiated();
         let Ok(iommu) = self.iommu.lock() else {
-            return false;
+            return Progress::Idle;
         };
-        let progress = state.model.work(&mut state.queues, state.features, &iommu);
+        let progress = state.model.work(&mut state.queues, features, &iommu);
         drop(iommu);
 
         let mut interrupts = 0;
-        let mut stuck = progress == Progress::Stuck;
-        let mut broke = false;
+        let mut broken = None;
         for (i, queue) in state.queues.iter_mut().enumerate() {
             if core::mem::take(&mut queue.interrupt) {
                 interrupts |= 1 << i;
             }
-            if let Some(why) = queue.broken() {
-                stuck = false;
-                broke |= !state.status.has(Status::NEEDS_RESET);
-                if broke && vdpa::ratelimit() {
-                    pr_warn!(
-                        "{}: virtqueue {i} stopped until the device is reset: {}\n",
-                        self.name(),
-                        format_args!("{why}")
-                    );
-                }
+            if let (Some(why), None) = (queue.broken(), broken) {
+                broken = Some((i, why));
             }
         }
+        self.interrupt(interrupts, false);
+        if let Some((vq, why)) = broken {
+            self.break_down(state, vq, format_args!("{why}"));
+            return Progress::Idle;
+        }
+        progress
+    }
+
+    /// Something could not be reached. Returns whether to try again at once.
+    fn stuck(&self) -> bool {
+        if self.iommu.bring_in() {
+            return true;
+        }
         // It is tried once more at once: it may have been mapped before that could be seen here.
-        let again = stuck && !self.stuck.load(Relaxed);
-        self.stuck.store(stuck, Relaxed);
-        if again && vdpa::ratelimit() {
+        if !self.stuck.load(Relaxed) {
+            self.stuck.store(true, Relaxed);
+            return true;
+        }
+        if self.log.allows() {
             pr_warn!(
-                "{}: a virtqueue cannot be read or written: it is tried again at the next \
-                 notification, or when all mappings are replaced\n",
+                "{}: memory of a virtqueue cannot be reached: it is tried again at the next \
+                 notification, or when something is mapped\n",
                 self.name()
             );
         }
-        // Virtio 1.3, section 2.1.2: the driver is told that nothing works any more.
-        if broke {
-            state.status = Status(state.status.0 | Status::NEEDS_RESET.0);
-        }
-        drop(guard);
+        false
+    }
+}
 
-        self.interrupt(interrupts, broke);
-        progress == Progress::More || again
+impl<M: Model> Work for Sim<M> {
+    fn run(&self) -> bool {
+        let progress = self.round();
+
+        if progress == Progress::Stuck {
+            return self.stuck();
+        }
+        if self.stuck.load(Relaxed) {
+            self.stuck.store(false, Relaxed);
+        }
+        progress == Progress::More
+    }
+
+    fn end(&self) {
+        self.iommu.end();
     }
 }

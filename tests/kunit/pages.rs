@@ -20,7 +20,8 @@ use vdpa::{
     IommuGuard,
     IovaRange,
     MapRange,
-    Permission, //
+    Permission,
+    SoftIommu, //
 };
 
 /// Returns the physical address of a page.
@@ -67,8 +68,13 @@ impl Guest {
         Ok(Self { bed, _pages: pages })
     }
 
+    /// The device's translation.
+    pub(crate) fn iommu(&self) -> &SoftIommu {
+        &self.bed.parent().iommu
+    }
+
     /// Opens the device's view of memory.
     pub(crate) fn lock(&self) -> Result<IommuGuard<'_>> {
-        self.bed.parent().iommu.lock()
+        self.iommu().lock()
     }
 }

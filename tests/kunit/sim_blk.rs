@@ -30,6 +30,7 @@ use kernel::{
 };
 use vdpa::{
     bindings::{
+        VIRTIO_BLK_F_SIZE_MAX,
         VIRTIO_BLK_S_IOERR,
         VIRTIO_BLK_S_OK,
         VIRTIO_BLK_S_UNSUPP,
@@ -59,6 +60,7 @@ const NOTHING: u32 = 0xee;
 struct Disk<'a> {
     blk: Blk,
     queue: [Queue; 1],
+    features: Features,
     ring: Ring,
     iommu: &'a IommuGuard<'a>,
     memory: GuestMemory<'a>,
@@ -66,21 +68,31 @@ struct Disk<'a> {
 }
 
 impl<'a> Disk<'a> {
-    fn new(iommu: &'a IommuGuard<'a>, disk: Arc<blk::Disk>) -> Result<Self> {
-        let ring = Ring::new(BASE);
-        let mut queue = Queue::new()?;
-
-        queue.address = ring.address();
-        queue.num = SIZE.into();
-        queue.start(Blk::FEATURES)?;
-        Ok(Self {
+    fn new(iommu: &'a IommuGuard<'a>, queue: Queue, disk: Arc<blk::Disk>) -> Self {
+        Self {
             blk: Blk::new(disk),
             queue: [queue],
-            ring,
+            features: features(),
+            ring: Ring::new(BASE),
             iommu,
             memory: GuestMemory::new(iommu, Asid(0)),
             done: 0,
-        })
+        }
+    }
+
+    /// Lets the disk work.
+    fn work(&mut self) -> Progress {
+        self.blk.work(&mut self.queue, self.features, self.iommu)
+    }
+
+    /// Has the disk look at a chain for which it has no place for an outcome: it stays where it is.
+    fn not_served(&mut self, buffers: &[Buffer]) -> Result<bool> {
+        put(&self.memory, STATUS, &[NOTHING as u8])?;
+        self.ring.offer(&self.memory, 0, buffers)?;
+        check!(self.work() == Progress::Stuck);
+        check_eq!(self.ring.used(&self.memory)?, self.done);
+        check_eq!(get::<1>(&self.memory, STATUS)?, [NOTHING as u8]);
+        Ok(self.queue[0].broken().is_some())
     }
 
     /// Has the disk handle a chain. Returns the status and how much it says to have written.
@@ -88,8 +100,7 @@ impl<'a> Disk<'a> {
         put(&self.memory, STATUS, &[NOTHING as u8])?;
         self.ring.offer(&self.memory, 0, buffers)?;
 
-        let progress = self.blk.work(&mut self.queue, Features(0), self.iommu);
-        check!(progress == Progress::Idle);
+        check!(self.work() == Progress::Idle);
         self.done += 1;
         check_eq!(self.ring.used(&self.memory)?, self.done);
         let (head, written) = self.ring.element(&self.memory, self.done - 1)?;
@@ -133,11 +144,21 @@ fn small_disk() -> Result<Arc<blk::Disk>> {
     Arc::pin_init(new_mutex!(data, "vdpa_kunit_disk"), GFP_KERNEL)
 }
 
+/// All features but the limit of a buffer's size, so that tests need few of them.
+fn features() -> Features {
+    Blk::FEATURES.difference(Features::from_bits(&[VIRTIO_BLK_F_SIZE_MAX]))
+}
+
 /// Has `f` drive a disk.
 fn with_disk(disk: Arc<blk::Disk>, f: impl FnOnce(&mut Disk<'_>) -> Result) -> Result {
     let guest = Guest::new(BASE, 4)?;
+    let mut queue = Queue::new()?;
+
+    queue.address = Ring::new(BASE).address();
+    queue.num = SIZE.into();
+    queue.start(features(), guest.iommu()).map_err(|_| EINVAL)?;
     let iommu = guest.lock()?;
-    let mut disk = Disk::new(&iommu, disk)?;
+    let mut disk = Disk::new(&iommu, queue, disk);
 
     f(&mut disk)
 }
@@ -208,11 +229,65 @@ mod tests {
                 disk.request(VIRTIO_BLK_T_FLUSH, 0, 0, false)?,
                 (VIRTIO_BLK_S_OK, 1)
             );
+            // The sector has no meaning for these.
             let ret = disk.request(VIRTIO_BLK_T_FLUSH, 1, 0, false)?;
-            check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
+            check_eq!(ret, (VIRTIO_BLK_S_OK, 1));
             for kind in [2, 3, 5, 12, u32::MAX] {
-                let ret = disk.request(kind, 0, 0, false)?;
-                check_eq!(ret, (VIRTIO_BLK_S_UNSUPP, 1));
+                for sector in [0, 1, u64::MAX] {
+                    let ret = disk.request(kind, sector, 0, false)?;
+                    check_eq!(ret, (VIRTIO_BLK_S_UNSUPP, 1));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn requests_whose_feature_was_not_negotiated() -> Result {
+        with_disk(new_disk()?, |disk| {
+            disk.features = Features::default();
+            let ret = disk.request(VIRTIO_BLK_T_FLUSH, 0, 0, false)?;
+            check_eq!(ret, (VIRTIO_BLK_S_UNSUPP, 1));
+            for kind in [VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES] {
+                check_eq!(disk.range(kind, 0, 1, 0)?, VIRTIO_BLK_S_UNSUPP);
+            }
+            let ret = disk.request(VIRTIO_BLK_T_IN, 0, 512, true)?;
+            check_eq!(ret, (VIRTIO_BLK_S_OK, 513));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn limits_hold_for_who_knows_them() -> Result {
+        with_disk(new_disk()?, |disk| {
+            disk.features = Blk::FEATURES;
+            check_eq!(
+                disk.request(VIRTIO_BLK_T_IN, 0, 4096, true)?.0,
+                VIRTIO_BLK_S_OK
+            );
+            check_eq!(
+                disk.request(VIRTIO_BLK_T_IN, 0, 8192, true)?,
+                (VIRTIO_BLK_S_IOERR, 0)
+            );
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn data_that_goes_the_other_way() -> Result {
+        with_disk(new_disk()?, |disk| {
+            for (kind, write) in [
+                (VIRTIO_BLK_T_IN, false),
+                (VIRTIO_BLK_T_OUT, true),
+                (VIRTIO_BLK_T_GET_ID, false),
+                (VIRTIO_BLK_T_DISCARD, true),
+                (VIRTIO_BLK_T_WRITE_ZEROES, true),
+            ] {
+                let (status, written) = disk.request(kind, 0, 512, write)?;
+
+                check_eq!(status, VIRTIO_BLK_S_IOERR);
+                // The status is behind data that was not written, or is all there is.
+                check_eq!(written, (!write).into());
             }
             Ok(())
         })
@@ -252,13 +327,10 @@ mod tests {
             }
             // Others get their turn after each.
             for done in 1..=3 {
-                let progress = disk.blk.work(&mut disk.queue, Features(0), disk.iommu);
-
-                check!(progress == Progress::More);
+                check!(disk.work() == Progress::More);
                 check_eq!(disk.ring.used(&disk.memory)?, done);
             }
-            let progress = disk.blk.work(&mut disk.queue, Features(0), disk.iommu);
-            check!(progress == Progress::Idle);
+            check!(disk.work() == Progress::Idle);
             check_eq!(disk.ring.used(&disk.memory)?, 3);
             Ok(())
         })
@@ -321,12 +393,23 @@ mod tests {
                 disk.serve(&[a, b, (STATUS, 1, true)])?,
                 (VIRTIO_BLK_S_OK, 1)
             );
-            // No room for the status: the chain comes back, and nothing else can be done.
-            check_eq!(disk.serve(&[(HEADER, 16, false)])?, (NOTHING, 0));
-            let ret = disk.serve(&[(HEADER, 16, false), (STATUS, 0, true)])?;
-            check_eq!(ret, (NOTHING, 0));
             Ok(())
         })
+    }
+
+    #[test]
+    fn without_room_for_the_status_the_device_stops() -> Result {
+        for buffers in [
+            &[(HEADER, 16, false)][..],
+            &[(HEADER, 16, false), (STATUS, 0, true)],
+        ] {
+            with_disk(small_disk()?, |disk| {
+                disk.header(VIRTIO_BLK_T_FLUSH, 0)?;
+                check!(disk.not_served(buffers)?);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     #[test]
@@ -340,11 +423,12 @@ mod tests {
                 let ret = disk.serve(&[header, (nowhere, 512, write), status])?;
                 check_eq!(ret.0, VIRTIO_BLK_S_IOERR);
             }
-            // Nobody can be told.
-            disk.header(VIRTIO_BLK_T_FLUSH, 0)?;
-            check_eq!(disk.serve(&[header, (nowhere, 1, true)])?, (NOTHING, 0));
             let ret = disk.serve(&[(nowhere, 16, false), status])?;
             check_eq!(ret, (VIRTIO_BLK_S_IOERR, 1));
+            // Nobody can be told, now.
+            disk.header(VIRTIO_BLK_T_FLUSH, 0)?;
+            check!(!disk.not_served(&[header, (nowhere, 1, true)])?);
+            check!(disk.work() == Progress::Stuck);
             Ok(())
         })
     }

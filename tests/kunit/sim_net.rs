@@ -24,6 +24,7 @@ use vdpa::{
     bindings,
     mgmt,
     Asid,
+    Features,
     IommuGuard, //
 };
 
@@ -50,9 +51,20 @@ fn model() -> Net {
     Net::new(unsafe { &*core::ptr::from_ref(&raw).cast::<mgmt::Config>() })
 }
 
+/// All features but that of the MTU, so that frames can be as long as the device takes them.
+fn features() -> Features {
+    Net::FEATURES.difference(Features::from_bits(&[bindings::VIRTIO_NET_F_MTU]))
+}
+
+/// Where the rings are, with nothing in them.
+fn rings() -> [Ring; 3] {
+    [BASE, BASE + 0x1000, BASE + 0x2000].map(Ring::new)
+}
+
 /// A network device, and its driver.
 struct Link<'a> {
     net: Net,
+    features: Features,
     queues: [Queue; 3],
     rings: [Ring; 3],
     iommu: &'a IommuGuard<'a>,
@@ -60,22 +72,15 @@ struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    fn new(iommu: &'a IommuGuard<'a>) -> Result<Self> {
-        let rings = [BASE, BASE + 0x1000, BASE + 0x2000].map(Ring::new);
-        let mut queues = [Queue::new()?, Queue::new()?, Queue::new()?];
-
-        for (queue, ring) in queues.iter_mut().zip(&rings) {
-            queue.address = ring.address();
-            queue.num = SIZE.into();
-            queue.start(Net::FEATURES)?;
-        }
-        Ok(Self {
+    fn new(iommu: &'a IommuGuard<'a>, queues: [Queue; 3]) -> Self {
+        Self {
             net: model(),
+            features: features(),
             queues,
-            rings,
+            rings: rings(),
             iommu,
             memory: GuestMemory::new(iommu, Asid(0)),
-        })
+        }
     }
 
     fn offer(&mut self, ring: usize, buffers: &[Buffer]) -> Result {
@@ -84,11 +89,14 @@ impl<'a> Link<'a> {
         ring.offer(&self.memory, 0, buffers)
     }
 
+    /// Lets the device do a round.
+    fn round(&mut self) -> Progress {
+        self.net.work(&mut self.queues, self.features, self.iommu)
+    }
+
     /// Lets the device work. Returns how many chains have come back from each queue.
     fn work(&mut self) -> Result<[u16; 3]> {
-        let progress = self.net.work(&mut self.queues, Net::FEATURES, self.iommu);
-
-        check!(progress == Progress::Idle);
+        check!(self.round() == Progress::Idle);
         Ok([
             self.rings[RX].used(&self.memory)?,
             self.rings[TX].used(&self.memory)?,
@@ -130,8 +138,15 @@ impl<'a> Link<'a> {
 /// Has `f` drive a network device.
 fn with_link(f: impl FnOnce(&mut Link<'_>) -> Result) -> Result {
     let guest = Guest::new(BASE, 7)?;
+    let mut queues = [Queue::new()?, Queue::new()?, Queue::new()?];
+
+    for (queue, ring) in queues.iter_mut().zip(&rings()) {
+        queue.address = ring.address();
+        queue.num = SIZE.into();
+        queue.start(features(), guest.iommu()).map_err(|_| EINVAL)?;
+    }
     let iommu = guest.lock()?;
-    let mut link = Link::new(&iommu)?;
+    let mut link = Link::new(&iommu, queues);
 
     f(&mut link)
 }
@@ -196,15 +211,15 @@ mod tests {
     #[test]
     fn frames_that_are_not_delivered_take_no_buffer() -> Result {
         with_link(|link| {
-            // For somebody else; too short for a header and an address; nothing at all.
+            // For somebody else; too short for the headers; nothing at all.
             link.offer(RX, &[(RECEIVED, 35, true)])?;
             for (destination, len) in [(OTHER, 35), (MAC, 17), (MAC, 12), (MAC, 1), (MAC, 0)] {
                 link.frame(destination, len)?;
                 check_eq!(link.work()?[RX], 0);
             }
-            // What does not fit: the buffer is for the next one.
-            link.frame(MAC, 36)?;
-            check_eq!(link.work()?, [0, 6, 0]);
+            // Nor is one that cannot be read.
+            link.offer(TX, &[(0x7000_0000, 60, false)])?;
+            check_eq!(link.work()?[RX], 0);
             link.frame(MAC, 35)?;
             check_eq!(link.work()?, [1, 7, 0]);
             // And without a buffer.
@@ -215,33 +230,102 @@ mod tests {
     }
 
     #[test]
-    fn chains_that_are_no_good_come_back() -> Result {
+    fn buffers_that_do_not_do_keep_none_away_from_others() -> Result {
         with_link(|link| {
             let nowhere = 0x7000_0000;
 
-            // A frame that cannot be read, and one that is only to be written.
+            // Only to be read, too short, not there, half there; and a good one.
+            for (head, buffers) in [
+                (0, &[(RECEIVED, 100, false)][..]),
+                (1, &[(RECEIVED, 0, true)]),
+                (2, &[(RECEIVED, 12, true)]),
+                (3, &[(RECEIVED, 34, true)]),
+                (4, &[(nowhere, 100, true)]),
+                (5, &[(RECEIVED, 20, true), (nowhere, 100, true)]),
+                (7, &[(RECEIVED, 100, true)]),
+            ] {
+                link.rings[RX].offer(&link.memory, head, buffers)?;
+            }
+            link.frame(MAC, 35)?;
+            check_eq!(link.work()?, [7, 1, 0]);
+            for index in 0..6 {
+                check_eq!(link.rings[RX].element(&link.memory, index)?.1, 0);
+            }
+            check_eq!(link.rings[RX].element(&link.memory, 6)?, (7, 35));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn chains_that_break_a_rule_stop_the_device() -> Result {
+        for at in [RX, TX, CONTROL] {
+            with_link(|link| {
+                // A good one before, so that what is done before counts.
+                link.offer(RX, &[(RECEIVED, 1000, true)])?;
+                link.frame(MAC, 35)?;
+                check_eq!(link.work()?, [1, 1, 0]);
+                link.offer(at, &[(SENT, 60, true), (SENT, 60, false)])?;
+                if at == RX {
+                    link.frame(MAC, 35)?;
+                }
+                check!(link.round() == Progress::Stuck);
+                check!(link.queues[at].broken().is_some());
+                check_eq!(link.rings[RX].used(&link.memory)?, 1);
+                check_eq!(link.rings[TX].used(&link.memory)?, 1);
+                check_eq!(link.rings[CONTROL].used(&link.memory)?, 0);
+                Ok(())
+            })?;
+        }
+        // So does a ring that makes no sense.
+        with_link(|link| {
+            link.rings[TX].offer_head(&link.memory, SIZE)?;
+            check!(link.round() == Progress::Stuck);
+            check!(link.queues[TX].broken().is_some());
+            check!(link.queues[RX].broken().is_none());
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn frames_that_are_no_good_come_back() -> Result {
+        with_link(|link| {
+            // One that cannot be read, and one that is only to be written.
             link.offer(RX, &[(RECEIVED, 1000, true)])?;
-            link.offer(TX, &[(nowhere, 60, false)])?;
+            link.offer(TX, &[(0x7000_0000, 60, false)])?;
             check_eq!(link.work()?, [0, 1, 0]);
             link.offer(TX, &[(SENT, 60, true)])?;
             check_eq!(link.work()?, [0, 2, 0]);
-            // A chain that breaks a rule.
-            link.offer(TX, &[(SENT, 60, true), (SENT, 60, false)])?;
-            check_eq!(link.work()?, [0, 3, 0]);
             link.frame(MAC, 35)?;
-            check_eq!(link.work()?, [1, 4, 0]);
+            check_eq!(link.work()?, [1, 3, 0]);
+            Ok(())
+        })
+    }
 
-            // A receive buffer that breaks a rule is given back with nothing in it.
-            link.offer(RX, &[(RECEIVED, 100, true), (RECEIVED, 100, false)])?;
-            link.frame(MAC, 35)?;
-            check_eq!(link.work()?, [2, 5, 0]);
-            check_eq!(link.rings[RX].element(&link.memory, 1)?.1, 0);
-            // So is the ring itself left, if it makes no sense.
-            link.rings[TX].offer_head(&link.memory, SIZE)?;
-            let progress = link.net.work(&mut link.queues, Net::FEATURES, link.iommu);
-            check!(progress != Progress::More);
-            check!(link.queues[TX].broken().is_some());
-            check!(link.queues[RX].broken().is_none());
+    #[test]
+    fn the_mtu_is_kept_by_who_knows_it() -> Result {
+        with_link(|link| {
+            link.features = Net::FEATURES;
+            for (len, kind, comes) in [
+                (1514, [8, 0], true),
+                (1515, [8, 0], false),
+                // With a tag of a VLAN.
+                (1518, [0x81, 0], true),
+                (1519, [0x81, 0], false),
+            ] {
+                let before = link.rings[RX].used(&link.memory)?;
+
+                link.offer(RX, &[(SENT + 0x2000, 0x1000, true)])?;
+                put(&link.memory, SENT, &[0; 64])?;
+                put(&link.memory, SENT + HEADER, &MAC)?;
+                put(&link.memory, SENT + HEADER + 12, &kind)?;
+                link.offer(TX, &[(SENT, len + HEADER as u32, false)])?;
+                check_eq!(link.work()?[RX] - before, comes.into());
+                if !comes {
+                    // The buffer is for the next one.
+                    link.frame(MAC, 35)?;
+                    check_eq!(link.work()?[RX] - before, 1);
+                }
+            }
             Ok(())
         })
     }
@@ -259,6 +343,9 @@ mod tests {
             link.offer(RX, &[(RECEIVED, 100, true)])?;
             link.frame(OTHER, 35)?;
             check_eq!(link.work()?[RX], 1);
+            // The next driver is another one.
+            link.net.reset();
+            check_eq!(link.mac(), MAC);
             Ok(())
         })
     }
@@ -272,6 +359,11 @@ mod tests {
                 &[1],
                 &[1, 1],
                 &[1, 1, 2, 2, 2, 2, 2],
+                // Too much of it.
+                &[1, 1, 2, 2, 2, 2, 2, 2, 2],
+                // Of a group, and of none.
+                &[1, 1, 3, 2, 2, 2, 2, 2],
+                &[1, 1, 0, 0, 0, 0, 0, 0],
                 // Unknown ones.
                 &[1, 0, 2, 2, 2, 2, 2, 2],
                 &[1, 2, 2, 2, 2, 2, 2, 2],
@@ -283,10 +375,26 @@ mod tests {
                 check_eq!(link.command(command, 1)?, (1, 1));
                 check_eq!(link.mac(), MAC);
             }
-            // Without room for the answer the chain comes back all the same.
-            check_eq!(link.command(&[0xff, 0xff], 0)?, (0xee, 0));
             Ok(())
         })
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_answered_is_not_carried_out() -> Result {
+        let command = [1, 1, 2, 2, 2, 2, 2, 2];
+
+        for (answer, stops) in [((RECEIVED, 0, true), true), ((0x7000_0000, 1, true), false)] {
+            with_link(|link| {
+                put(&link.memory, SENT, &command)?;
+                link.offer(CONTROL, &[(SENT, 8, false), answer])?;
+                check!(link.round() == Progress::Stuck);
+                check_eq!(link.mac(), MAC);
+                check_eq!(link.rings[CONTROL].used(&link.memory)?, 0);
+                check_eq!(link.queues[CONTROL].broken().is_some(), stops);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     #[test]

@@ -15,10 +15,9 @@ use crate::{
 use kernel::prelude::*;
 use vdpa::Asid;
 use virtqueue::{
-    Broken,
     CursorError,
     Fault,
-    PopError,
+    Refusal,
     Ring as _,
     RingError,
     Segment,
@@ -47,6 +46,13 @@ fn config(ring: &Ring, event_idx: bool) -> SplitConfig {
 
 fn split(ring: &Ring, event_idx: bool) -> Result<Split> {
     Split::new(&config(ring, event_idx)).map_err(|_| EINVAL)
+}
+
+fn not_mapped(addr: u64) -> Fault {
+    Fault {
+        addr,
+        refusal: Refusal::NotMapped,
+    }
 }
 
 #[kunit_tests(vdpa_virtqueue_device)]
@@ -135,7 +141,7 @@ mod tests {
         driver.offer(&memory, 0, &[(END - 4, 8, false), (END - 4, 8, true)])?;
         let chain = device.pop(&memory, &mut storage).map_err(|_| EIO)?;
         let chain = chain.ok_or(ENODATA)?;
-        let fault = CursorError::Fault(Fault { addr: END - 4 });
+        let fault = CursorError::Fault(not_mapped(END - 4));
         check_eq!(chain.reader(&memory).read_array::<8>(), Err(fault));
         let mut writer = chain.writer(&memory);
         check_eq!(writer.write_array([1; 8]), Err(fault));
@@ -159,10 +165,10 @@ mod tests {
             ..config(&driver, false)
         })
         .map_err(|_| EINVAL)?;
-        let fault = RingError::Fault(Fault { addr: END + 2 });
+        let fault = RingError::Fault(not_mapped(END + 2));
         check!(matches!(
             device.pop(&memory, &mut storage),
-            Err(PopError::Ring(error)) if error == fault
+            Err(error) if error == fault
         ));
 
         let mut device = Split::new(&SplitConfig {
@@ -173,12 +179,15 @@ mod tests {
         driver.offer(&memory, 0, &[(BASE, 1, false)])?;
         let chain = device.pop(&memory, &mut storage).map_err(|_| EIO)?;
         let token = chain.ok_or(ENODATA)?.into_token();
-        let broken = Broken::UsedRing(Fault { addr: END + 4 });
-        check_eq!(
-            device.complete(&memory, token, 0),
-            Err(RingError::Broken(broken))
-        );
-        check_eq!(device.broken(), Some(broken));
+        // It is to be tried again, and the chain is still in flight.
+        let Err(failed) = device.complete(&memory, token, 0) else {
+            return Err(EBADE);
+        };
+        check_eq!(failed.error, RingError::Fault(not_mapped(END + 4)));
+        check_eq!(device.in_flight(), 1);
+        check_eq!(device.broken(), None);
+        check_eq!(device.unpop(failed.token), Ok(()));
+        check_eq!(device.state(), SplitState { avail_index: 0 });
         Ok(())
     }
 

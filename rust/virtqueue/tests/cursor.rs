@@ -6,7 +6,7 @@ mod common;
 
 use common::{
     pattern,
-    ram::{Access, Kind, Ram},
+    ram::{unmapped, Access, Kind, Ram},
 };
 use proptest::prelude::*;
 use virtqueue::{CursorError, Fault, Memory, Reader, Segment, Writer};
@@ -309,7 +309,7 @@ fn a_fault_leaves_the_cursor_before_the_buffer() {
         },
     ];
     let hole = Some((BASE + 20, 1));
-    let fault = Fault { addr: BASE + 16 };
+    let fault = unmapped(BASE + 16);
 
     let mut reader = Reader::new(&ram, &segments);
     ram.set_hole(hole);
@@ -395,7 +395,7 @@ fn segments_that_no_chain_has_are_harmless() {
     let mut reader = Reader::new(&ram, &segments);
     assert_eq!(reader.remaining(), 8 * u64::from(u32::MAX));
     assert_eq!(reader.skip(2), 2);
-    assert_eq!(reader.read_array::<1>(), Err(Fault { addr: 1 }.into()));
+    assert_eq!(reader.read_array::<1>(), Err(unmapped(1).into()));
     assert_eq!(reader.skip(u64::MAX), 8 * u64::from(u32::MAX) - 2);
     assert_eq!(reader.read(&mut [0]), Ok(0));
 }

@@ -15,7 +15,7 @@ use common::{
 };
 use proptest::prelude::*;
 use virtqueue::{
-    Chain, Fault, Memory, PopError, Ring, RingError, Segment, Split, SplitConfig, SplitState,
+    Broken, Chain, Fault, Memory, Refusal, Ring, RingError, Segment, Split, SplitConfig, SplitState,
 };
 
 const NEXT: u16 = 1;
@@ -151,6 +151,12 @@ fn check_chain(chain: &Chain<'_>, storage: usize) {
     }
 }
 
+/// Starts the ring anew behind a chain that it does not take.
+fn step_over(ring: &mut Split) {
+    let avail_index = ring.state().avail_index.wrapping_add(1);
+    ring.set_state(SplitState { avail_index });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
@@ -177,7 +183,6 @@ proptest! {
         let mut storage = vec![Segment::EMPTY; storage];
         let limit = storage.len();
         let size = config.size as u16;
-        let mut completed = 0u16;
 
         for &ahead in &garbage.ahead {
             let index = ring.state().avail_index.wrapping_add(ahead);
@@ -208,9 +213,25 @@ proptest! {
                     }
                     (chain.into_token(), writer.written())
                 }
-                Err(PopError::Chain(bad)) => (bad.token, 0),
-                Err(PopError::Ring(error)) => {
-                    assert!(matches!(error, RingError::Broken(_)), "all of the ring is there");
+                Err(error @ RingError::Broken(Broken::Chain { head, .. })) => {
+                    prop_assert!(head < size);
+                    prop_assert_eq!(ring.pop(&ram, &mut storage).unwrap_err(), error);
+                    prop_assert!(ram.take_log().is_empty());
+                    step_over(&mut ring);
+                    continue;
+                }
+                Err(error @ RingError::Fault(_)) => {
+                    // All of the ring is there, but not all that it refers to. Nothing is taken,
+                    // so that it is the same every time.
+                    prop_assert_eq!(ring.broken(), None);
+                    prop_assert_eq!(ring.in_flight(), 0);
+                    prop_assert_eq!(ring.pop(&ram, &mut storage).unwrap_err(), error);
+                    check_pop(&ram.take_log(), &config, &tables, limit);
+                    step_over(&mut ring);
+                    continue;
+                }
+                Err(error) => {
+                    assert!(matches!(error, RingError::Broken(_)), "{}", error);
                     assert!(ring.broken().is_some());
                     break;
                 }
@@ -218,14 +239,13 @@ proptest! {
             prop_assert_eq!(ring.in_flight(), 1);
             prop_assert!(token.id() < size);
             ring.complete(&ram, token, written).unwrap();
-            completed += 1;
             let log = ram.take_log();
             prop_assert_eq!(log.len(), 1);
             prop_assert!(log[0].kind == Kind::Write && log[0].len == 8);
             prop_assert!(log[0].within(USED + 4, 8 * u64::from(size)));
             ring.publish(&ram).unwrap();
             // The driver's chains may have been written over the ring, but not over this.
-            prop_assert_eq!(ram.peek16(USED + 2), start.wrapping_add(completed));
+            prop_assert_eq!(ram.peek16(USED + 2), ring.state().avail_index);
             let _ = ring.needs_notification(&ram);
             let _ = ring.disable_notifications(&ram);
             let _ = ring.enable_notifications(&ram);
@@ -261,7 +281,14 @@ impl Restless {
     fn access(&self, addr: u64) -> Result<(), Fault> {
         self.accesses.set(self.accesses.get() + 1);
         if self.next() % 64 == 0 {
-            return Err(Fault { addr });
+            let kinds = [
+                Refusal::NotMapped,
+                Refusal::NotPresent,
+                Refusal::NotMapped,
+                Refusal::NotPermitted,
+            ];
+            let refusal = kinds[self.next() as usize % kinds.len()];
+            return Err(Fault { addr, refusal });
         }
         Ok(())
     }
@@ -360,14 +387,14 @@ proptest! {
                     prop_assert!(memory.accesses.take() <= limit);
                     tokens.push(chain.into_token());
                 }
-                Err(PopError::Chain(bad)) => tokens.push(bad.token),
-                Err(PopError::Ring(RingError::Fault(_))) => {}
-                Err(PopError::Ring(RingError::Broken(_))) => {
+                Err(RingError::Fault(_)) => prop_assert_eq!(ring.broken(), None),
+                Err(RingError::Broken(broken)) => {
+                    prop_assert_eq!(ring.broken(), Some(broken));
                     let _ = ring.needs_notification(&memory);
                     ring.set_state(ring.state());
                     tokens.clear();
                 }
-                Err(PopError::Ring(RingError::NotInFlight)) => panic!("nothing was completed"),
+                Err(RingError::NotInFlight) => panic!("nothing was completed"),
             }
             prop_assert!(memory.accesses.get() <= 2 + size + limit + 1);
             prop_assert_eq!(usize::from(ring.in_flight()), tokens.len());
@@ -376,13 +403,9 @@ proptest! {
             memory.accesses.set(0);
             if memory.next() % 2 == 0 {
                 if let Some(token) = tokens.pop() {
-                    match ring.complete(&memory, token, 0) {
-                        Ok(()) => {}
-                        Err(RingError::Broken(_)) => {
-                            ring.set_state(ring.state());
-                            tokens.clear();
-                        }
-                        Err(error) => panic!("{error}"),
+                    if let Err(failed) = ring.complete(&memory, token, 0) {
+                        prop_assert_ne!(failed.error, RingError::NotInFlight);
+                        tokens.push(failed.token);
                     }
                 }
                 let _ = ring.publish(&memory);

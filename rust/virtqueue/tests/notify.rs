@@ -24,6 +24,9 @@ const AVAIL: u64 = 0x100;
 const USED: u64 = 0x200;
 /// The indices wrap around after the first chain.
 const START: u16 = 0xffff;
+/// The chain before that, which is over when the two sides meet: what a device gives back first it
+/// signals in any case.
+const BEFORE: u16 = START - 1;
 
 /// A ring, field by field. The descriptors never change: each chain is one buffer.
 struct Fields {
@@ -42,11 +45,11 @@ impl Fields {
         Self {
             avail_flags: AtomicU16::new(0),
             avail_index: AtomicU16::new(START),
-            // No descriptor has this index.
-            avail_ring: [AtomicU16::new(0xffff), AtomicU16::new(0xffff)],
+            // No descriptor has the second index.
+            avail_ring: [AtomicU16::new(BEFORE % SIZE), AtomicU16::new(0xffff)],
             used_event: AtomicU16::new(START),
             used_flags: AtomicU16::new(0),
-            used_index: AtomicU16::new(START),
+            used_index: AtomicU16::new(BEFORE),
             used_ring: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
             avail_event: AtomicU16::new(START),
         }
@@ -182,8 +185,8 @@ impl World {
         assert_eq!(element, length | u64::from(index % SIZE), "a used element");
     }
 
-    /// The device handles `count` chains, and sleeps where there is none.
-    fn device(&self, count: u16) {
+    /// A ring that has handled the chain before all others.
+    fn ring(&self) -> Split {
         let fields = &self.fields;
         let mut ring = Split::new(&SplitConfig {
             size: SIZE.into(),
@@ -194,7 +197,22 @@ impl World {
             indirect: false,
         })
         .unwrap();
-        ring.set_state(SplitState { avail_index: START });
+        ring.set_state(SplitState {
+            avail_index: BEFORE,
+        });
+        let mut storage = [Segment::EMPTY; 1];
+        let chain = ring.pop(fields, &mut storage).unwrap().unwrap();
+        assert_eq!(chain.id(), BEFORE % SIZE);
+        ring.complete(fields, chain.into_token(), BEFORE.into())
+            .unwrap();
+        ring.publish(fields).unwrap();
+        assert!(ring.needs_notification(fields));
+        ring
+    }
+
+    /// The device handles `count` chains, and sleeps where there is none.
+    fn device(&self, mut ring: Split, count: u16) {
+        let fields = &self.fields;
         let mut storage = [Segment::EMPTY; 1];
         let mut index = START;
         let end = START.wrapping_add(count);
@@ -228,8 +246,8 @@ fn check(preemptions: usize, event_idx: bool, count: u16, driver: fn(&World)) {
     builder.check(move || {
         let world = World::new(event_idx);
         let device = {
-            let world = world.clone();
-            thread::spawn(move || world.device(count))
+            let (world, ring) = (world.clone(), world.ring());
+            thread::spawn(move || world.device(ring, count))
         };
         driver(&world);
         device.join().unwrap();

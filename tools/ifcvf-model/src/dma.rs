@@ -189,7 +189,10 @@ impl Dma {
     fn refuse(&self, addr: u64) -> Fault {
         self.traffic.refused.set(self.traffic.refused.get() + 1);
         self.traffic.last_refused.set(Some(addr));
-        Fault { addr }
+        Fault {
+            addr,
+            refusal: virtqueue::Refusal::NotMapped,
+        }
     }
 
     /// The longest piece of a range that lies together in this process, at least one byte.

@@ -4,9 +4,7 @@
 
 use std::time::Instant;
 
-use virtqueue::{
-    Chain, Memory, PopError, Ring, RingError, Segment, Split, SplitConfig, SplitState, Token,
-};
+use virtqueue::{Chain, Memory, Ring, RingError, Segment, Split, SplitConfig, SplitState, Token};
 
 use crate::dma::Dma;
 use crate::interrupts::NO_VECTOR;
@@ -169,13 +167,7 @@ impl Queue {
         }
         match self.ring.as_mut()?.pop(dma, storage) {
             Ok(chain) => chain,
-            Err(PopError::Chain(bad)) => {
-                self.bad_chains += 1;
-                // The driver gets it back empty; the one after it has to wait for the next time.
-                self.complete(dma, bad.token, 0);
-                None
-            }
-            Err(PopError::Ring(error)) => {
+            Err(error) => {
                 self.failure = Some(error.to_string());
                 None
             }
@@ -184,7 +176,7 @@ impl Queue {
 
     /// Gives a chain back with so many bytes written.
     pub fn complete(&mut self, dma: &Dma, token: Token, written: u32) {
-        self.with(|ring| ring.complete(dma, token, written));
+        self.with(|ring| ring.complete(dma, token, written).map_err(|f| f.error));
     }
 
     /// Puts the chain that was taken last back.

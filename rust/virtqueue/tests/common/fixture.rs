@@ -2,7 +2,7 @@
 
 //! A small ring, to be filled by hand.
 
-use virtqueue::{ChainError, PopError, Ring, Segment, Split, SplitConfig};
+use virtqueue::{Broken, ChainError, Ring, RingError, Segment, Split, SplitConfig};
 
 use super::ram::Ram;
 
@@ -53,30 +53,50 @@ pub fn indirect(ram: &Ram, index: u16, addr: u64, len: u32, flags: u16, next: u1
     ram.poke_descriptor(TABLE + 16 * u64::from(index), addr, len, flags, next);
 }
 
-/// Takes a bad chain that starts at descriptor 0, gives it back, checks that the driver gets it,
-/// and that the chain after it is taken as if nothing had been. Returns the rule.
+/// Takes a good chain, and then one that starts at descriptor 0 and breaks a rule. Checks that it
+/// breaks the ring and stays where it is, that the good one can still be given back, and that a new
+/// start takes what is then there. Returns the rule.
 #[track_caller]
 pub fn bad_chain(ram: &Ram, ring: &mut Split, segments: usize) -> ChainError {
     let mut storage = vec![Segment::EMPTY; segments];
-    offer(ram, 0);
-    let bad = match ring.pop(ram, &mut storage) {
-        Err(PopError::Chain(bad)) => bad,
-        other => panic!("expected a bad chain, got {other:?}"),
-    };
-    assert_eq!(bad.token.id(), 0);
-    assert_eq!(ring.in_flight(), 1);
-    assert!(bad.to_string().starts_with("chain 0: "));
-    let error = bad.error;
-    ring.complete(ram, bad.token, 0).unwrap();
-    ring.publish(ram).unwrap();
-    assert_eq!(ram.peek16(USED + 2), 1);
-    assert_eq!(ram.peek32(USED + 4), 0);
-    assert_eq!(ram.peek32(USED + 8), 0);
-
+    let own = ram.peek(DESC + 16 * 3, 16);
     descriptor(ram, 3, DATA, 8, 0, 0);
     offer(ram, 3);
+    let good = ring.pop(ram, &mut storage).unwrap().unwrap().into_token();
+    ram.poke(DESC + 16 * 3, &own);
+
+    offer(ram, 0);
+    let broken = match ring.pop(ram, &mut storage) {
+        Err(RingError::Broken(broken)) => broken,
+        other => panic!("expected a broken ring, got {other:?}"),
+    };
+    let Broken::Chain { head: 0, error } = broken else {
+        panic!("expected a bad chain, got {broken:?}");
+    };
+    assert!(broken.to_string().starts_with("chain 0: "));
+    let accesses = ram.accesses();
+    assert_eq!(
+        ring.pop(ram, &mut storage).unwrap_err(),
+        RingError::Broken(broken)
+    );
+    assert_eq!(ram.accesses(), accesses, "nothing more is looked at");
+    assert_eq!((ring.in_flight(), ring.state().avail_index), (1, 1));
+
+    // The driver gets what was taken before, and nothing of the bad one.
+    ring.complete(ram, good, 7).unwrap();
+    ring.publish(ram).unwrap();
+    assert!(ring.needs_notification(ram));
+    assert_eq!(ram.peek16(USED + 2), 1);
+    assert_eq!((ram.peek32(USED + 4), ram.peek32(USED + 8)), (3, 7));
+    assert_eq!((ram.peek32(USED + 12), ram.peek32(USED + 16)), (0, 0));
+    assert_eq!(ring.broken(), Some(broken));
+
+    // A driver may put it right, but that counts only when it starts anew.
+    descriptor(ram, 0, DATA, 8, 0, 0);
+    assert!(ring.pop(ram, &mut storage).is_err());
+    ring.set_state(ring.state());
     let chain = ring.pop(ram, &mut storage).unwrap().unwrap();
-    assert_eq!((chain.id(), chain.readable_len()), (3, 8));
+    assert_eq!((chain.id(), chain.readable_len()), (0, 8));
     ring.complete(ram, chain.into_token(), 0).unwrap();
     assert_eq!(ring.broken(), None);
     error

@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use virtqueue::{Fault, Memory, Segment};
+use virtqueue::{Fault, Memory, Refusal, Segment};
 
 /// What the device did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,29 @@ impl Access {
     }
 }
 
-/// Memory from address `base` on. Everything outside of it is a fault.
+/// The refusal of an access where nothing is mapped.
+pub fn unmapped(addr: u64) -> Fault {
+    Fault {
+        addr,
+        refusal: Refusal::NotMapped,
+    }
+}
+
+/// A range that the device cannot access for now.
+#[derive(Clone, Copy)]
+struct Hole {
+    addr: u64,
+    len: u64,
+    refusal: Refusal,
+}
+
+/// Memory from address `base` on. Nothing is mapped outside of it.
 pub struct Ram {
     base: u64,
     bytes: RefCell<Vec<u8>>,
     log: RefCell<Vec<Access>>,
     copies: Cell<usize>,
-    /// A range that the device cannot access for now.
-    hole: Cell<Option<(u64, u64)>>,
+    hole: Cell<Option<Hole>>,
 }
 
 impl Ram {
@@ -70,9 +85,30 @@ impl Ram {
         }
     }
 
-    /// Makes a range inaccessible to the device; `None` makes all accessible again.
+    /// Takes a range away from the device; `None` makes all accessible again.
     pub fn set_hole(&self, hole: Option<(u64, u64)>) {
+        let hole = hole.map(|(addr, len)| Hole {
+            addr,
+            len,
+            refusal: Refusal::NotMapped,
+        });
         self.hole.set(hole);
+    }
+
+    /// Makes the device's accesses to a range be refused for this reason.
+    pub fn refuse(&self, addr: u64, len: u64, refusal: Refusal) {
+        self.hole.set(Some(Hole { addr, len, refusal }));
+    }
+
+    /// Whether an access of the device to part of a range is refused for now.
+    pub fn refuses(&self, addr: u64, len: u64) -> bool {
+        let hole = self.hole.get();
+        hole.is_some_and(|hole| addr < hole.addr + hole.len && hole.addr < addr + len)
+    }
+
+    /// How much the device did since the last call of [`Ram::take_log`].
+    pub fn accesses(&self) -> usize {
+        self.log.borrow().len()
     }
 
     /// What the device did since the last call.
@@ -135,12 +171,12 @@ impl Ram {
             len: len as u64,
         };
         self.log.borrow_mut().push(access);
-        if let Some((hole, hole_len)) = self.hole.get() {
-            if addr < hole + hole_len && hole < addr + len as u64 {
-                return Err(Fault { addr });
+        match self.hole.get() {
+            Some(Hole { refusal, .. }) if self.refuses(addr, len as u64) => {
+                Err(Fault { addr, refusal })
             }
+            _ => self.index(addr, len).ok_or(unmapped(addr)),
         }
-        self.index(addr, len).ok_or(Fault { addr })
     }
 }
 

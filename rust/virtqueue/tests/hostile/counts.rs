@@ -4,10 +4,10 @@
 
 use std::fmt;
 
-use virtqueue::{Broken, ChainError, PopError, RingError, SetupError};
+use virtqueue::{Broken, ChainError, RingError, SetupError};
 
 /// What can happen to a ring.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 40] = [
     "operations",
     "accesses",
     // Set-up.
@@ -23,8 +23,10 @@ const NAMES: [&str; 34] = [
     "chain of a ring that changes",
     "put back",
     "ring not readable",
+    "ring broken before",
     "available index wrong",
     "head wrong",
+    "memory that never serves",
     // Rules for chains.
     "descriptor not readable",
     "too many descriptors",
@@ -43,9 +45,13 @@ const NAMES: [&str; 34] = [
     "buffer refused",
     // Giving chains back.
     "completed",
+    "completed though broken",
     "used ring not writable",
+    "completed at another try",
+    "given up",
     "token too old",
     "notified",
+    "notified after a start",
     "not notified",
 ];
 
@@ -72,34 +78,33 @@ impl Counts {
         self.0[at.expect("a name that is known")] += times;
     }
 
-    /// Counts a chain or a ring that is refused.
-    pub fn refusal(&mut self, error: &PopError) {
+    /// Counts what keeps a ring from giving a chain.
+    pub fn refusal(&mut self, error: &RingError) {
         self.note(match error {
-            PopError::Ring(error) => Self::of_ring(error),
-            PopError::Chain(bad) => match bad.error {
-                ChainError::Fault(_) => "descriptor not readable",
-                ChainError::TooManyDescriptors { .. } => "too many descriptors",
-                ChainError::TooManySegments { .. } => "too many segments",
-                ChainError::Next { .. } => "next wrong",
-                ChainError::ReadableAfterWritable => "readable after writable",
-                ChainError::BufferWraps { .. } => "buffer wraps",
-                ChainError::TooLong => "chain too long",
-                ChainError::IndirectNotNegotiated => "indirect not negotiated",
-                ChainError::IndirectNested => "indirect nested",
-                ChainError::IndirectNext => "indirect with next",
-                ChainError::IndirectLength { .. } => "indirect length",
-                ChainError::IndirectWraps { .. } => "indirect wraps",
-            },
-        });
-    }
-
-    fn of_ring(error: &RingError) -> &'static str {
-        match error {
             RingError::Fault(_) => "ring not readable",
             RingError::Broken(Broken::AvailableIndex { .. }) => "available index wrong",
             RingError::Broken(Broken::Head { .. }) => "head wrong",
-            RingError::Broken(Broken::UsedRing(_)) => "used ring not writable",
-            RingError::NotInFlight => "token too old",
+            RingError::Broken(Broken::Memory(_)) => "memory that never serves",
+            RingError::Broken(Broken::Chain { error, .. }) => Self::of_chain(error),
+            RingError::Broken(Broken::GivenUp { .. }) | RingError::NotInFlight => {
+                panic!("{error} is no answer to that")
+            }
+        });
+    }
+
+    fn of_chain(error: &ChainError) -> &'static str {
+        match error {
+            ChainError::TooManyDescriptors { .. } => "too many descriptors",
+            ChainError::TooManySegments { .. } => "too many segments",
+            ChainError::Next { .. } => "next wrong",
+            ChainError::ReadableAfterWritable => "readable after writable",
+            ChainError::BufferWraps { .. } => "buffer wraps",
+            ChainError::TooLong => "chain too long",
+            ChainError::IndirectNotNegotiated => "indirect not negotiated",
+            ChainError::IndirectNested => "indirect nested",
+            ChainError::IndirectNext => "indirect with next",
+            ChainError::IndirectLength { .. } => "indirect length",
+            ChainError::IndirectWraps { .. } => "indirect wraps",
         }
     }
 

@@ -30,7 +30,8 @@ pub fn index(random: &mut Random) -> u16 {
 }
 
 /// What the driver sets up.
-pub fn config(random: &mut Random, base: u64) -> SplitConfig {
+pub fn config(random: &mut Random, memory: &Hostile) -> SplitConfig {
+    let base = memory.base.get();
     let any = random.next();
     let within = random.below(LEN as u64);
     let mut config = SplitConfig {
@@ -42,6 +43,9 @@ pub fn config(random: &mut Random, base: u64) -> SplitConfig {
         indirect: random.below(5) != 0,
     };
 
+    if memory.tame.get() {
+        return config;
+    }
     match random.below(32) {
         0 => config.size = random.pick(&[0, 3, 33, 0x8000, 0x8001, 0x1_0000, any as u32]),
         1 => config.size = 1 << random.below(16),
@@ -98,7 +102,11 @@ fn len(random: &mut Random) -> u32 {
 }
 
 /// A descriptor, of which `number` says where it is in its table.
-fn descriptor(random: &mut Random, base: u64, number: u64) -> [u8; 16] {
+fn descriptor(random: &mut Random, memory: &Hostile, number: u64) -> [u8; 16] {
+    let base = memory.base.get();
+    if memory.tame.get() {
+        return tame_descriptor(random, base, number);
+    }
     let any = random.next() as u16;
     let writable = if number > random.below(8) {
         WRITABLE
@@ -121,10 +129,28 @@ fn descriptor(random: &mut Random, base: u64, number: u64) -> [u8; 16] {
         _ if random.below(8) == 0 => address(random, base),
         _ => base + DATA + 16 * random.below(TABLES),
     };
+    bytes(addr, len(random), flags, next)
+}
+
+/// One that is in order, whatever the size of its table, if those after it are.
+fn tame_descriptor(random: &mut Random, base: u64, number: u64) -> [u8; 16] {
+    let last = (number + 1).is_power_of_two() || random.below(3) == 0;
+    let addr = base + DATA + random.below(0x1000);
+    let writable = if number % 4 == 0 { 0 } else { WRITABLE };
+
+    if random.below(16) == 0 {
+        // The first one of that is the last.
+        return bytes(base + DATA, 64, INDIRECT, 0);
+    }
+    let flags = if last { writable } else { NEXT | writable };
+    bytes(addr, random.below(64) as u32, flags, number as u16 + 1)
+}
+
+fn bytes(addr: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
     let mut bytes = [0; 16];
 
     bytes[..8].copy_from_slice(&addr.to_le_bytes());
-    bytes[8..12].copy_from_slice(&len(random).to_le_bytes());
+    bytes[8..12].copy_from_slice(&len.to_le_bytes());
     bytes[12..14].copy_from_slice(&flags.to_le_bytes());
     bytes[14..].copy_from_slice(&next.to_le_bytes());
     bytes
@@ -137,7 +163,7 @@ pub fn fill(memory: &Hostile, config: &SplitConfig, index: u16, random: &mut Ran
 
     for (table, entries) in [(config.desc, filled), (base + DATA, TABLES)] {
         for number in 0..entries {
-            let bytes = descriptor(random, base, number);
+            let bytes = descriptor(random, memory, number);
             memory.poke(table.wrapping_add(16 * number), &bytes);
         }
     }
@@ -150,6 +176,7 @@ pub fn fill(memory: &Hostile, config: &SplitConfig, index: u16, random: &mut Ran
 fn head(memory: &Hostile, config: &SplitConfig, slot: u64, random: &mut Random) {
     let any = random.next() as u16;
     let head = match random.below(64) {
+        0 | 1 if memory.tame.get() => 0,
         0 => any,
         1 => config.size as u16,
         _ => random.below(config.size.min(FILLED.into()).into()) as u16,
@@ -163,6 +190,7 @@ fn head(memory: &Hostile, config: &SplitConfig, slot: u64, random: &mut Random) 
 pub fn disturb(memory: &Hostile, model: &Model, random: &mut Random) {
     let config = &model.config;
     let ahead = match random.below(32) {
+        0..=2 if memory.tame.get() => 0,
         // Back, or far.
         0 => random.pick(&[u16::MAX, model.size, 0x8000]),
         1 => random.next() as u16,
@@ -179,9 +207,10 @@ pub fn disturb(memory: &Hostile, model: &Model, random: &mut Random) {
         memory.poke(config.avail.wrapping_add(2), &index.to_le_bytes());
     }
     match random.below(16) {
+        6 if memory.tame.get() => (),
         0..=2 => {
             let number = random.below(model.size.min(FILLED).into());
-            let bytes = descriptor(random, memory.base.get(), number);
+            let bytes = descriptor(random, memory, number);
             memory.poke(config.desc.wrapping_add(16 * number), &bytes);
         }
         3 => head(memory, config, u64::from(model.popped % model.size), random),

@@ -4,7 +4,7 @@
 
 use checks::random::Random;
 use virtqueue::{
-    Broken, PopError, Ring, RingError, Segment, Split, SplitConfig, SplitState, Token,
+    Broken, Ring, RingError, Segment, Split, SplitConfig, SplitState, Token, Uncompleted,
 };
 
 use super::counts::Counts;
@@ -17,8 +17,16 @@ use super::walk::{Trace, Walked};
 /// The most segments that a device provides for here.
 const SEGMENTS: usize = 40;
 
-/// A chain that was taken, and how much was written.
-type Held = (Token, u32);
+/// A chain that was taken.
+struct Held {
+    token: Token,
+    /// Where it was in the order of chains.
+    index: u16,
+    /// How much was written.
+    written: u32,
+    /// Whether it could not be given back the last time.
+    failed: bool,
+}
 
 /// What is kept from one life to the next is storage and counts.
 #[derive(Default)]
@@ -47,17 +55,21 @@ impl Life {
             refusals: random.pick(&[0, 0, 0, 2, 20]),
         };
 
+        let tame = random.below(4) == 0;
+        let operations = if tame { 80 } else { 24 };
+
         self.memory.reset(base, malice, random.next());
+        self.memory.tame.set(tame);
         self.held.clear();
         self.stale.clear();
-        let config = garbage::config(random, base);
+        let config = garbage::config(random, &self.memory);
         let index = garbage::index(random);
         let Some(mut pair) = self.set_up(config, index, random) else {
             return;
         };
         garbage::fill(&self.memory, &config, index, random);
 
-        for _ in 0..random.below(24) {
+        for _ in 0..random.below(operations) {
             self.counts.note("operations");
             garbage::disturb(&self.memory, &pair.model, random);
             self.operate(&mut pair, random, malice);
@@ -109,6 +121,7 @@ impl Life {
         match choice {
             0..=11 => self.pop(pair, random, malice),
             12..=17 => self.complete(pair, random),
+            18 if random.below(4) == 0 => self.give_up(pair),
             18 => self.unpop(pair),
             19 => self.stale(pair),
             20 => self.start_again(pair, random),
@@ -119,9 +132,11 @@ impl Life {
             25..=27 => {
                 let result = pair.ring.needs_notification(&self.memory);
                 self.compare(result, |trace| pair.model.needs_notification(trace));
-                if !self.trace.is_empty() {
-                    let what = if result { "notified" } else { "not notified" };
-                    self.counts.note(what);
+                match (result, self.trace.is_empty()) {
+                    (true, true) => self.counts.note("notified after a start"),
+                    (true, false) => self.counts.note("notified"),
+                    (false, false) => self.counts.note("not notified"),
+                    (false, true) => (),
                 }
             }
             28..=29 => {
@@ -147,12 +162,13 @@ impl Life {
 
         trace.end();
         assert_eq!(result, expected);
-        assert!(self.trace.len() <= 3, "no loop");
+        assert!(self.trace.len() <= 4, "no loop");
     }
 
     fn pop(&mut self, pair: &mut Pair, random: &mut Random, malice: Malice) {
         let Pair { ring, model, limit } = pair;
         let mut storage = [Segment::EMPTY; SEGMENTS];
+        let was_broken = model.broken.is_some();
         let popped = ring.pop(&self.memory, &mut storage[..*limit]);
 
         self.memory.take_trace(&mut self.trace);
@@ -177,21 +193,33 @@ impl Life {
                 let (memory, trace) = (&self.memory, &mut self.trace);
                 let written = transfer(memory, &chain, random, trace, &mut self.counts);
                 assert!(u64::from(written) <= chain.writable_len());
-                self.held.push((chain.into_token(), written));
+                self.held.push(Held {
+                    token: chain.into_token(),
+                    index: model.popped.wrapping_sub(1),
+                    written,
+                    failed: false,
+                });
             }
-            (Err(error), expected) => {
-                self.counts.refusal(&error);
-                match (error, expected) {
-                    (PopError::Ring(error), Taken::Refused(expected)) => {
-                        assert_eq!(error, expected);
-                    }
-                    (PopError::Chain(bad), Taken::Chain(head, walked)) => {
-                        assert!(walked.broken.contains(&bad.error), "{bad}: {walked:x?}");
-                        assert_eq!(bad.token.id(), head);
-                        self.held.push((bad.token, 0));
-                    }
-                    (error, expected) => panic!("{error} instead of {expected:x?}"),
+            (Err(error), Taken::Refused(expected)) => {
+                assert_eq!(error, expected);
+                if was_broken {
+                    assert!(self.trace.is_empty(), "nothing more is looked at");
+                    self.counts.note("ring broken before");
+                } else {
+                    self.counts.refusal(&error);
                 }
+            }
+            (Err(error), Taken::Unreadable(expected)) => {
+                assert_eq!(error, expected);
+                self.counts.note("descriptor not readable");
+            }
+            (
+                Err(RingError::Broken(Broken::Chain { head, error })),
+                Taken::Bad(expected, walked),
+            ) => {
+                assert_eq!(head, expected);
+                assert!(walked.broken.contains(&error), "{error}: {walked:x?}");
+                self.counts.refusal(&model.bad_chain(head, error));
             }
             (popped, expected) => panic!("{popped:x?} instead of {expected:x?}"),
         }
@@ -207,37 +235,65 @@ impl Life {
         }
     }
 
-    /// Gives back any of the chains that are there.
+    /// Gives back any of the chains that are there. One that is refused may be tried again.
     fn complete(&mut self, pair: &mut Pair, random: &mut Random) {
         if self.held.is_empty() {
             return;
         }
-        let (token, written) = self.held.swap_remove(random.index(self.held.len()));
-        let head = token.id();
-        let result = pair.ring.complete(&self.memory, token, written);
+        let mut held = self.held.swap_remove(random.index(self.held.len()));
+        let (head, written) = (held.token.id(), held.written);
+        let broken = pair.ring.broken().is_some();
+        let (token, result) = outcome(pair.ring.complete(&self.memory, held.token, written));
 
         self.compare(result, |trace| pair.model.complete(trace, head, written));
-        match result {
-            Ok(()) => self.counts.note("completed"),
-            Err(RingError::Broken(Broken::UsedRing(_))) => {
-                // It is the driver's loss.
-                self.counts.note("used ring not writable");
+        match (result, token) {
+            (Ok(()), None) => {
+                self.counts.note("completed");
+                if broken {
+                    self.counts.note("completed though broken");
+                }
+                if held.failed {
+                    self.counts.note("completed at another try");
+                }
             }
-            Err(error) => panic!("{error}"),
+            (Err(RingError::Fault(_) | RingError::Broken(_)), Some(token)) => {
+                assert_eq!(token.id(), head);
+                self.counts.note("used ring not writable");
+                held.failed = true;
+                self.held.push(Held { token, ..held });
+            }
+            other => panic!("{other:?}"),
         }
     }
 
     /// Puts the chain back that was taken last, which others are not.
     fn unpop(&mut self, pair: &mut Pair) {
-        let Some((token, written)) = self.held.pop() else {
+        let Some(held) = self.held.pop() else {
             return;
         };
-        match pair.ring.unpop(token) {
+        let is_last = pair.model.is_last(held.index);
+
+        match pair.ring.unpop(held.token) {
             Ok(()) => {
+                assert!(is_last, "others were taken after it");
                 pair.model.unpop();
                 self.counts.note("put back");
             }
-            Err(token) => self.held.push((token, written)),
+            Err(token) => {
+                assert!(!is_last, "it was the last");
+                self.held.push(Held { token, ..held });
+            }
+        }
+    }
+
+    /// Gives up on a chain.
+    fn give_up(&mut self, pair: &mut Pair) {
+        if let Some(held) = self.held.pop() {
+            let head = held.token.id();
+
+            pair.ring.give_up(held.token);
+            pair.model.give_up(head, held.index);
+            self.counts.note("given up");
         }
     }
 
@@ -247,8 +303,9 @@ impl Life {
             return;
         }
         if let Some(token) = self.stale.pop() {
-            let result = pair.ring.complete(&self.memory, token, 1);
+            let (token, result) = outcome(pair.ring.complete(&self.memory, token, 1));
 
+            assert!(token.is_some());
             self.counts.note("token too old");
             self.compare(result, |trace| pair.model.complete(trace, 0, 1));
         }
@@ -256,18 +313,21 @@ impl Life {
 
     /// The driver starts the ring elsewhere, or resets the device and sets up another.
     fn start_again(&mut self, pair: &mut Pair, random: &mut Random) {
-        let stale = self.held.drain(..).map(|(token, _)| token);
+        let stale = self.held.drain(..).map(|held| held.token);
         self.stale.extend(stale);
 
-        if random.below(2) == 0 {
-            let index = garbage::index(random);
+        if self.memory.tame.get() || random.below(2) == 0 {
+            let index = match self.memory.tame.get() {
+                true => pair.model.popped,
+                false => garbage::index(random),
+            };
             let config = pair.model.config;
 
             pair.ring.set_state(SplitState { avail_index: index });
             pair.model = Model::new(config, index);
             self.counts.note("started elsewhere");
         } else {
-            let config = garbage::config(random, self.memory.base.get());
+            let config = garbage::config(random, &self.memory);
             // The indices go on, as in a ring that is resized.
             let index = pair.model.popped;
 
@@ -281,5 +341,13 @@ impl Life {
                 pair.model = Model::new(pair.model.config, index.avail_index);
             }
         }
+    }
+}
+
+/// The token, if it was handed back, and what there is to compare.
+fn outcome(result: Result<(), Uncompleted>) -> (Option<Token>, Result<(), RingError>) {
+    match result {
+        Ok(()) => (None, Ok(())),
+        Err(Uncompleted { token, error }) => (Some(token), Err(error)),
     }
 }

@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 
 use checks::random::Random;
-use virtqueue::{Fault, Memory};
+use virtqueue::{Fault, Memory, Refusal};
 
 /// Bytes of memory.
 pub const LEN: usize = 0x2000;
@@ -17,6 +17,18 @@ const PAGES: usize = LEN / PAGE;
 pub const READ: u8 = 1;
 /// May be written.
 pub const WRITE: u8 = 2;
+
+/// What malice refuses with: seldom for good, or nothing would live long.
+const REFUSALS: [Refusal; 8] = [
+    Refusal::NotMapped,
+    Refusal::NotPresent,
+    Refusal::NotMapped,
+    Refusal::NotPresent,
+    Refusal::NotMapped,
+    Refusal::NotPresent,
+    Refusal::NotPresent,
+    Refusal::NotPermitted,
+];
 
 /// The kind of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +50,8 @@ pub struct Access {
     pub len: u64,
     /// What was read or written, the first 16 bytes of it; [`None`] if that was refused.
     pub value: Option<u128>,
-    /// The address at which it was refused.
-    pub refused: u64,
+    /// Where and why it was refused.
+    pub fault: Option<Fault>,
 }
 
 /// How a memory misbehaves: chances of 256.
@@ -54,6 +66,8 @@ pub struct Malice {
 /// Memory from an address on.
 pub struct Hostile {
     pub base: Cell<u64>,
+    /// Whether the driver keeps to the rules, so that the ring lives for long.
+    pub tame: Cell<bool>,
     bytes: RefCell<Vec<u8>>,
     permissions: Cell<[u8; PAGES]>,
     malice: Cell<Malice>,
@@ -65,6 +79,7 @@ impl Default for Hostile {
     fn default() -> Self {
         Self {
             base: Cell::new(0),
+            tame: Cell::new(false),
             bytes: RefCell::new(vec![0; LEN]),
             permissions: Cell::new([READ | WRITE; PAGES]),
             malice: Cell::default(),
@@ -118,21 +133,25 @@ impl Hostile {
     /// Where in the bytes a range is, if it may be accessed so.
     fn place(&self, addr: u64, len: usize, permission: u8) -> Result<usize, Fault> {
         let start = usize::try_from(addr.wrapping_sub(self.base.get())).unwrap_or(LEN);
-        let refused = Err(Fault { addr });
+        let refused = |refusal| Err(Fault { addr, refusal });
 
-        if start >= LEN || len > LEN - start || self.chance(self.malice.get().refusals) {
-            return refused;
+        if start >= LEN || len > LEN - start {
+            return refused(Refusal::NotMapped);
+        }
+        if self.chance(self.malice.get().refusals) {
+            return refused(self.random.borrow_mut().pick(&REFUSALS));
         }
         if len == 0 {
             return Ok(start);
         }
         let pages = start / PAGE..=(start + len - 1) / PAGE;
-        match self.permissions.get()[pages]
-            .iter()
-            .all(|had| had & permission != 0)
-        {
-            true => Ok(start),
-            false => refused,
+        let permissions = &self.permissions.get()[pages];
+        if permissions.contains(&0) {
+            refused(Refusal::NotMapped)
+        } else if permissions.iter().any(|had| had & permission == 0) {
+            refused(Refusal::NotPermitted)
+        } else {
+            Ok(start)
         }
     }
 
@@ -143,7 +162,7 @@ impl Hostile {
             addr,
             len: len as u64,
             value: result.is_ok().then_some(value),
-            refused: result.err().map_or(0, |fault| fault.addr),
+            fault: result.err(),
         });
     }
 

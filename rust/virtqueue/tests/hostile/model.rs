@@ -3,7 +3,7 @@
 //! What a device does with a split virtqueue (virtio 1.3, section 2.7), for values that it has
 //! read.
 
-use virtqueue::{Area, Broken, Fault, RingError, SetupError, SplitConfig};
+use virtqueue::{Area, Broken, ChainError, Fault, Refusal, RingError, SetupError, SplitConfig};
 
 use super::memory::Kind;
 use super::walk::{walk, Trace, Walked};
@@ -12,9 +12,14 @@ use super::walk::{walk, Trace, Walked};
 #[derive(Debug)]
 pub enum Taken {
     Nothing,
+    /// The ring itself says no.
     Refused(RingError),
-    /// One that was there, good or bad, and its head.
+    /// One of its descriptors cannot be read.
+    Unreadable(RingError),
+    /// One that is good, and its head.
     Chain(u16, Walked),
+    /// One that breaks a rule, and its head.
+    Bad(u16, Walked),
 }
 
 /// A ring.
@@ -31,6 +36,8 @@ pub struct Model {
     pub published: u16,
     /// Chains that were published and that the driver was not considered for yet.
     unsignalled: u32,
+    /// Whether nobody knows what was signalled before, so that the next chains are.
+    resumed: bool,
     /// Whether the driver knows that it shall send no notifications, once it was told.
     quiet: Option<bool>,
     pub broken: Option<Broken>,
@@ -60,6 +67,7 @@ pub fn rules(config: &SplitConfig) -> Vec<SetupError> {
 }
 
 impl Model {
+    /// A ring that was started at an index.
     pub fn new(config: SplitConfig, index: u16) -> Self {
         Self {
             config,
@@ -69,6 +77,7 @@ impl Model {
             used: index,
             published: index,
             unsignalled: 0,
+            resumed: true,
             quiet: None,
             broken: None,
         }
@@ -91,14 +100,35 @@ impl Model {
             .map_or(Ok(()), |broken| Err(RingError::Broken(broken)))
     }
 
+    /// What broke it first is what it is broken by.
     fn fail(&mut self, broken: Broken) -> RingError {
-        self.broken = Some(broken);
-        RingError::Broken(broken)
+        let first = self.broken.unwrap_or(broken);
+
+        self.broken = Some(first);
+        RingError::Broken(first)
+    }
+
+    /// What is not mapped or not there now may be later; what is not permitted will never be.
+    fn refused(&mut self, fault: Fault) -> RingError {
+        match fault.refusal {
+            Refusal::NotMapped | Refusal::NotPresent => RingError::Fault(fault),
+            Refusal::NotPermitted => self.fail(Broken::Memory(fault)),
+        }
+    }
+
+    fn load(&mut self, trace: &mut Trace<'_>, addr: u64) -> Result<u16, RingError> {
+        trace.load(addr).map_err(|fault| self.refused(fault))
+    }
+
+    fn store(&mut self, trace: &mut Trace<'_>, addr: u64, value: u16) -> Result<(), RingError> {
+        trace
+            .store(addr, value)
+            .map_err(|fault| self.refused(fault))
     }
 
     /// The driver's index: not before what was taken, not further than the ring is long.
     fn refresh(&mut self, trace: &mut Trace<'_>) -> Result<(), RingError> {
-        let index = trace.load(self.config.avail + 2)?;
+        let index = self.load(trace, self.config.avail + 2)?;
         let mut allowed = self.popped;
         let last = self.published.wrapping_add(self.size);
 
@@ -125,30 +155,52 @@ impl Model {
             return Ok(None);
         }
         let slot = u64::from(self.popped % self.size);
-        let head = trace.load(self.config.avail + 4 + 2 * slot)?;
+        let head = self.load(trace, self.config.avail + 4 + 2 * slot)?;
         if head >= self.size {
             let size = self.size;
             return Err(self.fail(Broken::Head { head, size }));
         }
-        self.popped = self.popped.wrapping_add(1);
         Ok(Some(head))
     }
 
     pub fn pop(&mut self, trace: &mut Trace<'_>, limit: usize) -> Taken {
         let SplitConfig { desc, indirect, .. } = self.config;
 
-        match self.head(trace) {
-            Err(error) => Taken::Refused(error),
-            Ok(None) => Taken::Nothing,
-            Ok(Some(head)) => {
-                let size = self.size.into();
-                Taken::Chain(head, walk(trace, desc, size, head, indirect, limit))
-            }
+        let head = match self.head(trace) {
+            Err(error) => return Taken::Refused(error),
+            Ok(None) => return Taken::Nothing,
+            Ok(Some(head)) => head,
+        };
+        let walked = walk(trace, desc, self.size.into(), head, indirect, limit);
+        if let Some(fault) = walked.fault {
+            return Taken::Unreadable(self.refused(fault));
         }
+        if !walked.broken.is_empty() {
+            return Taken::Bad(head, walked);
+        }
+        self.popped = self.popped.wrapping_add(1);
+        Taken::Chain(head, walked)
+    }
+
+    /// A chain broke the ring: which of its rules is complained of is up to that.
+    pub fn bad_chain(&mut self, head: u16, error: ChainError) -> RingError {
+        self.fail(Broken::Chain { head, error })
+    }
+
+    /// Whether a chain is the one that was taken last.
+    pub fn is_last(&self, index: u16) -> bool {
+        index.wrapping_add(1) == self.popped
     }
 
     pub fn unpop(&mut self) {
         self.popped = self.popped.wrapping_sub(1);
+    }
+
+    pub fn give_up(&mut self, head: u16, index: u16) {
+        self.fail(Broken::GivenUp { head });
+        if self.is_last(index) {
+            self.unpop();
+        }
     }
 
     pub fn complete(
@@ -157,28 +209,23 @@ impl Model {
         head: u16,
         written: u32,
     ) -> Result<(), RingError> {
-        if let Some(broken @ Broken::UsedRing(_)) = self.broken {
-            return Err(RingError::Broken(broken));
-        }
         if self.in_flight() == 0 {
             return Err(RingError::NotInFlight);
         }
         let slot = u64::from(self.used % self.size);
-        match trace.take(Kind::Write, self.config.used + 4 + 8 * slot, 8) {
-            Ok(element) => {
-                assert_eq!(element, (u128::from(written) << 32) | u128::from(head));
-                self.used = self.used.wrapping_add(1);
-                Ok(())
-            }
-            Err(fault) => Err(self.fail(Broken::UsedRing(fault))),
-        }
+        let element = trace
+            .take(Kind::Write, self.config.used + 4 + 8 * slot, 8)
+            .map_err(|fault| self.refused(fault))?;
+        assert_eq!(element, (u128::from(written) << 32) | u128::from(head));
+        self.used = self.used.wrapping_add(1);
+        Ok(())
     }
 
     pub fn publish(&mut self, trace: &mut Trace<'_>) -> Result<(), RingError> {
         let count = self.used.wrapping_sub(self.published);
 
         if count != 0 {
-            trace.store(self.config.used + 2, self.used)?;
+            self.store(trace, self.config.used + 2, self.used)?;
             self.published = self.used;
             self.unsignalled += u32::from(count);
         }
@@ -190,6 +237,9 @@ impl Model {
 
         if count == 0 {
             return false;
+        }
+        if std::mem::take(&mut self.resumed) {
+            return true;
         }
         let _ = trace.take(Kind::Barrier, 0, 0);
         if self.config.event_idx {
@@ -204,9 +254,9 @@ impl Model {
         }
     }
 
-    fn tell(&mut self, trace: &mut Trace<'_>, quiet: bool) -> Result<(), Fault> {
+    fn tell(&mut self, trace: &mut Trace<'_>, quiet: bool) -> Result<(), RingError> {
         if self.quiet != Some(quiet) {
-            trace.store(self.config.used, quiet.into())?;
+            self.store(trace, self.config.used, quiet.into())?;
             self.quiet = Some(quiet);
         }
         Ok(())
@@ -214,20 +264,17 @@ impl Model {
 
     pub fn enable_notifications(&mut self, trace: &mut Trace<'_>) -> Result<bool, RingError> {
         self.check()?;
+        self.tell(trace, false)?;
         if self.config.event_idx {
-            trace.store(self.avail_event(), self.popped)?;
-        } else {
-            self.tell(trace, false)?;
+            self.store(trace, self.avail_event(), self.popped)?;
         }
         let _ = trace.take(Kind::Barrier, 0, 0);
         self.refresh(trace)?;
         Ok(self.popped != self.avail)
     }
 
+    /// With an event index the flags are 0, and nothing else says it.
     pub fn disable_notifications(&mut self, trace: &mut Trace<'_>) -> Result<(), RingError> {
-        if !self.config.event_idx {
-            self.tell(trace, true)?;
-        }
-        Ok(())
+        self.tell(trace, !self.config.event_idx)
     }
 }

@@ -27,9 +27,10 @@ impl<'a> Trace<'a> {
             panic!("{kind:?} of {len} bytes at {addr:#x} is due, but there is {access:x?}")
         });
 
-        access.value.ok_or(Fault {
-            addr: access.refused,
-        })
+        match access.fault {
+            Some(fault) => Err(fault),
+            None => Ok(access.value.expect("what was read or written")),
+        }
     }
 
     /// The same for 16 bits.
@@ -54,13 +55,15 @@ impl<'a> Trace<'a> {
     }
 }
 
-/// A chain, or the rules that it breaks.
+/// A chain, or the rules that it breaks, or as much of it as could be read.
 #[derive(Debug, Default)]
 pub struct Walked {
     pub readable: Vec<Segment>,
     pub writable: Vec<Segment>,
     /// Any of these may be complained of; none if the chain is good.
     pub broken: Vec<ChainError>,
+    /// Why it could not be followed to its end.
+    pub fault: Option<Fault>,
     /// Whether it went through an indirect table.
     pub indirect: bool,
 }
@@ -149,7 +152,7 @@ pub fn walk(
         let descriptor = match trace.take(Kind::Read, addr + 16 * u64::from(index), 16) {
             Ok(descriptor) => descriptor,
             Err(fault) => {
-                walked.broken.push(ChainError::Fault(fault));
+                walked.fault = Some(fault);
                 break;
             }
         };

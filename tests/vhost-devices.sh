@@ -65,7 +65,7 @@ client() {
 }
 
 # gone NAME USE COMMAND...: the command takes the device away from a process that uses it so (opened, owned,
-# running), or that waits for memory in a call (waiting).
+# running), or that waits for memory in a call (waiting), or whose device does (absent).
 gone() {
 	local device=$1 use=$2 how
 	shift 2
@@ -73,6 +73,8 @@ gone() {
 	how="gone --use $use --anon"
 	if [ "$use" = waiting ]; then
 		how=slow
+	elif [ "$use" = absent ]; then
+		how="absent --until-gone"
 	elif [ "$use" = running ] && is_of_function "$device"; then
 		how="$how --doorbells"
 	fi

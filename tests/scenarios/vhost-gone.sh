@@ -24,6 +24,15 @@ for use_va in 1 0; do
 	if ! debugging; then
 		check "a device is added" add_net net0
 		gone net0 waiting vdpa dev del net0
+		if [ $use_va = 1 ]; then
+			check "a device is added" add_blk blk0
+			checks vhost-client pieces --dev "$(vhost_of blk0)"
+			checks vhost-client absent --dev "$(vhost_of blk0)"
+			gone blk0 absent vdpa dev del blk0
+			check "a device is added" add_blk blk0
+			gone blk0 absent rmmod vdpa_sim_blk
+			load ours/vdpa_sim_blk use_va=1
+		fi
 	fi
 	check "a device is added" add_net net0
 	check "another is added" add_blk blk0

@@ -46,6 +46,9 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --use WHAT       opened, owned or running [running]
       --timeout S      seconds to wait [30]
       --doorbells      running: ring the device's own doorbells, which it must have
+  pieces    have a block device go through thousands of mappings for a request
+  absent    have a simulator need memory that does not come: nobody but the request waits;
+            with --until-gone until the device is taken away
   slow      hold calls whose arguments are in memory that does not come, and the last of them until
             the device is taken away, for which `READY` is printed
       --timeout S      seconds to wait [30]
@@ -81,6 +84,8 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         commands::stress::CHILD => commands::stress::run_child(arguments),
         "gone" => commands::gone::run(arguments, report),
         "slow" => commands::slow::run(arguments, report),
+        "pieces" => commands::pieces::run(arguments, report),
+        "absent" => commands::absent::run(arguments, report),
         "failures" => commands::failures::run(arguments, report),
         "bind" => commands::bind::run(arguments, report),
         "script" => commands::script::run(arguments, report),

@@ -50,7 +50,10 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
 
     let result = result.with_context(|| {
         // Who has lost a frame: what was sent was counted, and what came back.
-        format!("the interface counted {:?} before, {:?} after", before.1, after.1)
+        format!(
+            "the interface counted {:?} before, {:?} after",
+            before.1, after.1
+        )
     });
     let passed = match &result {
         Ok(time) => {

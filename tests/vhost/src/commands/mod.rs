@@ -2,6 +2,7 @@
 
 //! The commands of the program.
 
+pub mod absent;
 pub mod bench;
 pub mod bind;
 pub mod blk;
@@ -10,6 +11,7 @@ pub mod gone;
 pub mod ioctls;
 pub mod maps;
 pub mod net;
+pub mod pieces;
 pub mod script;
 pub mod slow;
 pub mod states;

@@ -11,6 +11,8 @@ use checks::syscall::checked;
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory, VolatileSlice};
 
+use super::Awaited;
+
 /// The size of a page in bytes.
 pub const PAGE: usize = 4096;
 
@@ -61,6 +63,13 @@ impl Area {
     /// Maps a file that others can map, too.
     pub fn shared(file: File, len: usize) -> Result<Self> {
         Self::build(len, libc::MAP_SHARED, Some(file))
+    }
+
+    /// Has all of it awaited, which nobody has touched yet.
+    pub fn awaited(&self) -> io::Result<Awaited> {
+        let start = self.address();
+
+        Awaited::new(start..start + self.len() as u64)
     }
 
     /// Where it is in the address space of this process.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{fixture::*, ram::Ram};
-use virtqueue::{Broken, Ring, RingError, Segment, Split, SplitConfig, SplitState};
+use virtqueue::{Broken, Ring, RingError, Segment, Split, SplitState};
 
 /// Checks that a ring that is broken stays so and does nothing more, until it is started anew.
 #[track_caller]

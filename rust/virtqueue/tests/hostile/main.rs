@@ -10,6 +10,9 @@
 //! values: so nothing is read twice, nothing is touched that need not be, nothing goes on for
 //! longer than it may, and the driver gets back exactly what was completed.
 //!
+//! Beside that, rings of one and of two entries in all states that a driver can give them: the module
+//! [`small`].
+//!
 //! `VIRTQUEUE_SEED=N` takes other lives, `VIRTQUEUE_CASES=N` so many, and `VIRTQUEUE_CASE=N` one
 //! only: the one that a failure names.
 
@@ -21,6 +24,7 @@ mod garbage;
 mod life;
 mod memory;
 mod model;
+mod small;
 mod walk;
 
 use std::ops::Range;

@@ -110,6 +110,11 @@ impl Hostile {
         self.permissions.set(permissions);
     }
 
+    /// The permissions for a page.
+    pub fn allowed(&self, page: usize) -> u8 {
+        self.permissions.get()[page % PAGES]
+    }
+
     /// What the ring did since the last call, in the storage that the caller lends.
     pub fn take_trace(&self, trace: &mut Vec<Access>) {
         trace.clear();

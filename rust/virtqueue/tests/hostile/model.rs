@@ -3,7 +3,9 @@
 //! What a device does with a split virtqueue (virtio 1.3, section 2.7), for values that it has
 //! read.
 
-use virtqueue::{Area, Broken, ChainError, Fault, Refusal, RingError, SetupError, SplitConfig};
+use virtqueue::{
+    Area, Broken, Chain, ChainError, Fault, Refusal, RingError, SetupError, SplitConfig,
+};
 
 use super::memory::Kind;
 use super::walk::{walk, Trace, Walked};
@@ -276,5 +278,27 @@ impl Model {
     /// With an event index the flags are 0, and nothing else says it.
     pub fn disable_notifications(&mut self, trace: &mut Trace<'_>) -> Result<(), RingError> {
         self.tell(trace, !self.config.event_idx)
+    }
+}
+
+/// Checks that a ring made of the next chain what the model makes of it.
+pub fn same(popped: &Result<Option<Chain<'_>>, RingError>, expected: &Taken, model: &mut Model) {
+    match (popped, expected) {
+        (Ok(None), Taken::Nothing) => (),
+        (Ok(Some(chain)), Taken::Chain(head, walked)) => {
+            assert_eq!(chain.id(), *head);
+            assert_eq!(chain.readable(), walked.readable);
+            assert_eq!(chain.writable(), walked.writable);
+            assert_eq!(chain.readable_len() + chain.writable_len(), walked.len());
+        }
+        (Err(error), Taken::Refused(expected) | Taken::Unreadable(expected)) => {
+            assert_eq!(error, expected);
+        }
+        (Err(RingError::Broken(Broken::Chain { head, error })), Taken::Bad(expected, walked)) => {
+            assert_eq!(head, expected);
+            assert!(walked.broken.contains(error), "{error}: {walked:x?}");
+            model.bad_chain(*head, *error);
+        }
+        (popped, expected) => panic!("{popped:x?} instead of {expected:x?}"),
     }
 }

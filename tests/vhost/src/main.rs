@@ -42,6 +42,7 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --count N        how much work is done while it is disturbed [200]
       --only WHAT      only this disturbance: kicks, calls-exchanged, kicks-exchanged, mappings,
                        suspended-and-resumed or questions
+  hostile   make every mistake that a driver can, one at a time, and see what the device makes of it
   gone      hold the device until it is taken away, for which `READY` is printed
       --use WHAT       opened, owned or running [running]
       --timeout S      seconds to wait [30]
@@ -82,6 +83,7 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "states" => commands::states::run(arguments, report),
         "stress" => commands::stress::run(arguments, report),
         commands::stress::CHILD => commands::stress::run_child(arguments),
+        "hostile" => commands::hostile::run(arguments, report),
         "gone" => commands::gone::run(arguments, report),
         "slow" => commands::slow::run(arguments, report),
         "pieces" => commands::pieces::run(arguments, report),

@@ -8,6 +8,7 @@ pub mod bind;
 pub mod blk;
 pub mod failures;
 pub mod gone;
+pub mod hostile;
 pub mod ioctls;
 pub mod maps;
 pub mod net;

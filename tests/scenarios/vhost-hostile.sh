@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: every mistake that a driver can make, one at a time, and what a simulator makes of it
+# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
+# tools: vdpa vhost-client guest
+# files: tests/vhost-devices.sh
+# cpus: 2
+# timeout: 400
+
+. /files/vhost-devices.sh
+
+load ours/vdpa
+load ours/vhost_vdpa
+guest counts >/tmp/before
+# Addresses of the process, pinned pages, and mappings that the device is told one by one.
+for parameters in use_va=1 use_va=0 "use_va=0 batch_mapping=0"; do
+	note "the simulators have $parameters"
+	# shellcheck disable=SC2086 # These are words.
+	load ours/vdpa_sim_blk $parameters
+	check "a block device is added" add_blk blk0
+	checks vhost-client hostile --dev "$(vhost_of blk0)"
+	check "the device goes with its module" unload vdpa_sim_blk
+done
+checks guest counts --compare /tmp/before --slack-kb 16384

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
 #
-# title: every mistake that a driver can make, one at a time, and what a simulator makes of it
+# title: every mistake that a driver can make, one at a time, and what the simulators make of it
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # tools: vdpa vhost-client guest
 # files: tests/vhost-devices.sh
@@ -18,8 +18,12 @@ for parameters in use_va=1 use_va=0 "use_va=0 batch_mapping=0"; do
 	note "the simulators have $parameters"
 	# shellcheck disable=SC2086 # These are words.
 	load ours/vdpa_sim_blk $parameters
+	# shellcheck disable=SC2086 # These are words.
+	load ours/vdpa_sim_net $parameters
 	check "a block device is added" add_blk blk0
+	check "a network device is added" add_net net0
 	checks vhost-client hostile --dev "$(vhost_of blk0)"
-	check "the device goes with its module" unload vdpa_sim_blk
+	checks vhost-client hostile --dev "$(vhost_of net0)" --name net0
+	check "the devices go with their modules" unload vdpa_sim_blk vdpa_sim_net
 done
 checks guest counts --compare /tmp/before --slack-kb 16384

@@ -42,7 +42,10 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --count N        how much work is done while it is disturbed [200]
       --only WHAT      only this disturbance: kicks, calls-exchanged, kicks-exchanged, mappings,
                        suspended-and-resumed or questions
-  hostile   make every mistake that a driver can, one at a time, and see what the device makes of it
+  hostile   make every mistake that a driver can, one at a time, and see what the simulator makes of
+            it
+      --name NAME      of a network device: its name on the bus, for `vdpa`
+      --rounds N       how often the device is stopped while it calls [1000]
   gone      hold the device until it is taken away, for which `READY` is printed
       --use WHAT       opened, owned or running [running]
       --timeout S      seconds to wait [30]

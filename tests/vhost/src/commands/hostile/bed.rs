@@ -2,6 +2,7 @@
 
 //! A device with a driver that can do everything wrong.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
@@ -41,9 +42,9 @@ pub enum End {
 
 /// A queue, as its driver sees it.
 pub struct Ring {
-    /// Its number.
-    pub index: u32,
-    /// Where it is given to the device.
+    /// Where its parts are: descriptors, available and used ring.
+    pub places: [Place; 3],
+    /// Where the device is told that they are.
     pub addresses: VringAddr,
     /// What to tell the device when there is something.
     pub kick: EventFd,
@@ -59,16 +60,11 @@ pub struct Ring {
 
 impl Ring {
     fn new(index: u32) -> Result<Self> {
+        let places = [desc_table(index), avail_ring(index), used_ring(index)];
+
         Ok(Self {
-            index,
-            addresses: VringAddr {
-                index,
-                flags: 0,
-                desc: desc_table(index).at(0),
-                used: used_ring(index).at(0),
-                avail: avail_ring(index).at(0),
-                log: 0,
-            },
+            places,
+            addresses: addresses(index, places),
             kick: event()?,
             call: event()?,
             avail: 0,
@@ -85,6 +81,24 @@ impl Ring {
             .filter(|(id, _)| *id == u32::from(head));
 
         found.next().map(|(_, len)| *len)
+    }
+
+    /// Lets a descriptor be used again.
+    pub fn forget(&mut self, head: u16) {
+        self.returned.retain(|(id, _)| *id != u32::from(head));
+    }
+}
+
+fn addresses(index: u32, places: [Place; 3]) -> VringAddr {
+    let [desc, avail, used] = places.map(|place| place.at(0));
+
+    VringAddr {
+        index,
+        flags: 0,
+        desc,
+        used,
+        avail,
+        log: 0,
     }
 }
 
@@ -212,16 +226,36 @@ impl Bed {
     /// Makes an empty ring for a queue, without telling the device.
     pub fn make(&mut self, index: u32) -> Result<&mut Ring> {
         ensure!(self.rings.len() == index as usize, "queues come in order");
-        for (place, words) in [
-            (avail_ring(index), 3 + u64::from(self.ring_size)),
-            (used_ring(index), 3 + 4 * u64::from(self.ring_size)),
-        ] {
+        self.rings.push(Ring::new(index)?);
+        self.set_index(index, 0)?;
+        self.rings.last_mut().context("there are no queues")
+    }
+
+    /// Empties a ring, which goes on at an index.
+    pub fn set_index(&mut self, queue: u32, index: u16) -> Result<()> {
+        let size = u64::from(self.ring_size);
+        let [_, avail, used] = self.rings[queue as usize].places;
+
+        for (place, words) in [(avail, 3 + size), (used, 3 + 4 * size)] {
             for word in 0..words {
-                self.memory.store(place.at(2 * word), 0)?;
+                let value = if word == 1 { index } else { 0 };
+
+                self.memory.store(place.at(2 * word), value)?;
             }
         }
-        self.rings.push(Ring::new(index)?);
-        self.rings.last_mut().context("there are no queues")
+        let ring = &mut self.rings[queue as usize];
+        (ring.avail, ring.used) = (index, index);
+        Ok(())
+    }
+
+    /// Has an idle ring elsewhere, where it goes on, without telling the device.
+    pub fn move_to(&mut self, queue: u32, places: [Place; 3]) -> Result<()> {
+        let ring = &mut self.rings[queue as usize];
+        let index = ring.avail;
+
+        ring.places = places;
+        ring.addresses = addresses(queue, places);
+        self.set_index(queue, index)
     }
 
     /// Tells the device of a queue.
@@ -265,7 +299,7 @@ impl Bed {
     /// Writes descriptors into the table of a queue.
     pub fn describe(&mut self, queue: u32, first: u16, descs: &[Desc]) -> Result<()> {
         for (index, desc) in (u64::from(first)..).zip(descs) {
-            let at = desc_table(queue).at(16 * index);
+            let at = self.rings[queue as usize].places[0].at(16 * index);
 
             self.memory.write(at, &desc.bytes())?;
         }
@@ -283,10 +317,10 @@ impl Bed {
 
     /// Puts a descriptor into the available ring.
     pub fn offer(&mut self, queue: u32, head: u16) -> Result<()> {
-        let slot = self.rings[queue as usize].avail % self.ring_size;
+        let ring = &self.rings[queue as usize];
+        let slot = u64::from(ring.avail % self.ring_size);
 
-        self.memory
-            .store(avail_ring(queue).at(4 + 2 * u64::from(slot)), head)?;
+        self.memory.store(ring.places[1].at(4 + 2 * slot), head)?;
         let ring = &mut self.rings[queue as usize];
         ring.avail = ring.avail.wrapping_add(1);
         Ok(())
@@ -294,16 +328,14 @@ impl Bed {
 
     /// Shows the device what was put, and asks for a call when something comes back.
     pub fn show(&mut self, queue: u32) -> Result<()> {
-        let (avail, used) = {
-            let ring = &self.rings[queue as usize];
-            (ring.avail, ring.used)
-        };
+        let ring = &self.rings[queue as usize];
+        let (place, avail) = (ring.places[1], ring.avail);
 
         if self.session.features & EVENT_IDX != 0 {
-            let at = avail_ring(queue).at(4 + 2 * u64::from(self.ring_size));
-            self.memory.store(at, used)?;
+            let at = place.at(4 + 2 * u64::from(self.ring_size));
+            self.memory.store(at, ring.used)?;
         }
-        self.memory.store(avail_ring(queue).at(2), avail)
+        self.memory.store(place.at(2), avail)
     }
 
     /// The same, and notifies the device.
@@ -317,9 +349,14 @@ impl Bed {
         Ok(self.rings[queue as usize].kick.write(1)?)
     }
 
+    /// The index that the device shows.
+    pub fn used_index(&self, queue: u32) -> Result<u16> {
+        self.memory.load(self.rings[queue as usize].places[2].at(2))
+    }
+
     /// Takes what came back.
     pub fn take(&mut self, queue: u32) -> Result<()> {
-        let end = self.memory.load(used_ring(queue).at(2))?;
+        let end = self.used_index(queue)?;
         let size = self.ring_size;
         let ring = &mut self.rings[queue as usize];
 
@@ -329,7 +366,7 @@ impl Bed {
                 "the used index is {end}, but only {} chains were given",
                 ring.avail
             );
-            let at = used_ring(queue).at(4 + 8 * u64::from(ring.used % size));
+            let at = ring.places[2].at(4 + 8 * u64::from(ring.used % size));
             let element = self.memory.read(at, 8)?;
             let [id, len] =
                 [0, 4].map(|i| u32::from_le_bytes([0, 1, 2, 3].map(|byte| element[i + byte])));
@@ -387,8 +424,9 @@ impl Bed {
             "DEVICE_NEEDS_RESET without a configuration interrupt"
         );
         self.kick(queue)?;
+        thread::sleep(GLANCE);
         ensure!(
-            self.wait(queue, head, QUIET)? == End::Stopped,
+            self.wait(queue, head, GLANCE)? == End::Stopped,
             "something comes from a device that has stopped"
         );
         Ok(())
@@ -403,10 +441,9 @@ impl Bed {
             .collect();
 
         for ring in &self.rings {
-            ranges.push((
-                used_ring(ring.index).at(0),
-                6 + 8 * u64::from(self.ring_size),
-            ));
+            let len = 6 + 8 * u64::from(self.ring_size);
+
+            ranges.push((ring.places[2].at(0), len));
         }
         ranges
     }

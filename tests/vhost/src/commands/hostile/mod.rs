@@ -10,29 +10,52 @@
 mod bed;
 mod blk;
 mod chain;
+mod late;
 mod layout;
 mod memory;
 mod net;
+mod start;
+mod states;
+mod subject;
 
 use anyhow::{bail, Result};
 use checks::arguments::{Arguments, Misuse};
+use checks::random::MAX_SEED;
 use checks::report::Report;
 use virtio_bindings::virtio_ids::{VIRTIO_ID_BLOCK, VIRTIO_ID_NET};
 
 use super::Manner;
 use bed::Bed;
+use subject::Subject;
 
 /// The command `hostile`.
 pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let manner = Manner::take(arguments)?;
     let device = arguments.text("--name", "")?;
+    let rounds = arguments.number("--rounds", 1000, 1..=1_000_000)?;
+    let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
     arguments.finish()?;
 
     let mut bed = Bed::new(&manner)?;
     match bed.session.id()? {
-        VIRTIO_ID_BLOCK => blk::run(&mut bed, report),
+        VIRTIO_ID_BLOCK => {
+            blk::run(&mut bed, report)?;
+            run_for::<blk::Blk>(&mut bed, rounds, seed, report);
+            Ok(())
+        }
         VIRTIO_ID_NET if device.is_empty() => Err(Misuse("--name is missing".into()).into()),
-        VIRTIO_ID_NET => net::run(&mut bed, &net::Names { device }, report),
+        VIRTIO_ID_NET => {
+            net::run(&mut bed, &net::Names { device }, report)?;
+            run_for::<net::Net>(&mut bed, rounds, seed, report);
+            Ok(())
+        }
         id => bail!("there are no checks for devices of kind {id}"),
     }
+}
+
+/// Makes all checks that are alike for all devices.
+fn run_for<S: Subject>(bed: &mut Bed, rounds: u64, seed: u64, report: &mut Report) {
+    start::run::<S>(bed, report);
+    states::run::<S>(bed, report);
+    late::run::<S>(bed, rounds, seed, report);
 }

@@ -213,12 +213,12 @@ pub fn take_good(bed: &mut Bed, slot: u16, kind: u32) -> Result<Vec<u8>> {
         "{len} bytes are said to be written, not {wanted}"
     );
     // So that the slot can be used again.
-    let returned = &mut bed.rings[QUEUE as usize].returned;
-    returned.retain(|(id, _)| *id != u32::from(head));
+    bed.rings[QUEUE as usize].forget(head);
     bed.memory.read(page + 512, SECTOR)
 }
 
-fn header_bytes(kind: u32, sector: u64) -> [u8; HEADER_LEN as usize] {
+/// `struct virtio_blk_outhdr` of a request.
+pub fn header_bytes(kind: u32, sector: u64) -> [u8; HEADER_LEN as usize] {
     let mut header = [0; HEADER_LEN as usize];
 
     header[..4].copy_from_slice(&kind.to_le_bytes());
@@ -234,7 +234,7 @@ pub fn ask_good(bed: &mut Bed, kind: u32, sector: u64, bytes: &[u8]) -> Result<V
 }
 
 /// Checks that the disk has what it should at one of the sectors that nobody else writes.
-fn check_works(bed: &mut Bed) -> Result<()> {
+pub fn check_works(bed: &mut Bed) -> Result<()> {
     let found = ask_good(bed, VIRTIO_BLK_T_IN, READ_FROM, &[])?;
 
     ensure!(

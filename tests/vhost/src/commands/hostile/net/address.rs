@@ -102,7 +102,7 @@ fn told(bed: &mut Bed, names: &Names) -> Result<()> {
     };
 
     bed.start(FEATURES, QUEUES)?;
-    // It is there before the device worked, or was never.
+    // Of what was before.
     let _ = bed.config.read();
     set(ADDRESS)?;
     let found = net::mac(&bed.session)?;

@@ -47,7 +47,7 @@ pub fn frame(bed: &Bed, number: u64, len: usize) -> Result<Vec<u8>> {
 pub const RX_HEADER: [u8; HEADER_LEN as usize] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
 
 /// The first descriptor of an ordinary frame.
-fn head(bed: &Bed, slot: u16) -> u16 {
+pub fn head(bed: &Bed, slot: u16) -> u16 {
     bed.ring_size() - BUFFERS + slot
 }
 
@@ -79,6 +79,7 @@ pub fn take_frame(bed: &mut Bed, slot: u16) -> Result<()> {
         .with_context(|| format!("good frame {slot}"))?;
 
     ensure!(len == 0, "{len} bytes of what was sent are written");
+    bed.rings[TX as usize].forget(head);
     Ok(())
 }
 
@@ -93,6 +94,7 @@ pub fn take_buffer(bed: &mut Bed, slot: u16) -> Result<Vec<u8>> {
         (HEADER_LEN..=BUFFER_LEN).contains(&len),
         "good buffer {slot} was given back with length {len}"
     );
+    bed.rings[RX as usize].forget(head);
     let bytes = bed.memory.read(GOOD.at(u64::from(slot) * 2048), len)?;
     let (header, frame) = bytes.split_at(HEADER_LEN as usize);
 

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Calls that come when the device has promised that none comes, and calls that do not come: virtio
+//! 1.3, sections 2.1.2, 2.4 and 2.6.1, and VHOST_VDPA_SUSPEND.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{ensure, Context, Result};
+use checks::random::Random;
+use checks::report::Report;
+use vhost_client::queue::wait_event;
+use vhost_client::uapi::*;
+
+use super::bed::{Bed, PATIENCE};
+use super::subject::Subject;
+
+/// How long a call that is late may take, at least: as long as one takes that is not.
+const LATE: Duration = Duration::from_micros(150);
+
+/// What stops a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Suspended,
+    Disabled,
+    Reset,
+}
+
+/// Makes all checks of calls, `rounds` times each.
+pub fn run<S: Subject>(bed: &mut Bed, rounds: u64, seed: u64, report: &mut Report) {
+    for (what, stop) in [
+        ("suspended", Stop::Suspended),
+        ("queue-disabled", Stop::Disabled),
+        ("reset", Stop::Reset),
+    ] {
+        let result = check::<S>(bed, stop, rounds, seed);
+        let again = S::check_works(bed).context("after a reset");
+
+        report.check(
+            format_args!("hostile/{}/calls/{what}-{rounds}-times (2.1.2)", S::NAME),
+            result.and(again),
+        );
+    }
+}
+
+fn spin(time: Duration) {
+    let end = Instant::now() + time;
+
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+}
+
+/// Whether somebody called.
+fn called<S: Subject>(bed: &Bed) -> bool {
+    bed.rings[S::QUEUE as usize].call.read().is_ok()
+}
+
+fn check<S: Subject>(bed: &mut Bed, stop: Stop, rounds: u64, seed: u64) -> Result<()> {
+    let mut random = Random::new(seed);
+    let (mut late, mut lost, mut touched) = (0, 0, 0);
+
+    bed.start(S::FEATURES, S::QUEUES)?;
+    for round in 0..rounds {
+        let done = bed.rings[S::QUEUE as usize].used;
+        S::put_burst(bed)?;
+        bed.publish(S::QUEUE)?;
+        // About as long as the work takes.
+        spin(Duration::from_nanos(random.below(200_000)));
+        halt::<S>(bed, stop)?;
+
+        let published = bed.used_index(S::QUEUE)?;
+        let told = called::<S>(bed);
+        lost += u64::from(published != done && !told && stop != Stop::Reset);
+        spin(LATE);
+        late += u64::from(called::<S>(bed));
+        touched += u64::from(bed.used_index(S::QUEUE)? != published);
+
+        go_on::<S>(bed, stop).with_context(|| format!("round {round}"))?;
+    }
+    ensure!(
+        late == 0 && lost == 0 && touched == 0,
+        "in {rounds} rounds {late} calls came late, {lost} were lost, and {touched} times the ring \
+         was touched late"
+    );
+    Ok(())
+}
+
+fn halt<S: Subject>(bed: &Bed, stop: Stop) -> Result<()> {
+    match stop {
+        Stop::Suspended => Ok(bed.session.device.plain(VHOST_VDPA_SUSPEND)?),
+        Stop::Disabled => bed.session.enable(S::QUEUE, false),
+        Stop::Reset => Ok(bed.session.device.set_status(0)?),
+    }
+}
+
+/// Lets the device finish what it has, and stops it once more, so that no call is left.
+fn go_on<S: Subject>(bed: &mut Bed, stop: Stop) -> Result<()> {
+    match stop {
+        Stop::Reset => return bed.start(S::FEATURES, S::QUEUES),
+        Stop::Suspended => bed.session.device.plain(VHOST_VDPA_RESUME)?,
+        Stop::Disabled => bed.session.enable(S::QUEUE, true)?,
+    }
+    bed.kick(S::QUEUE)?;
+    let end = Instant::now() + PATIENCE;
+    while bed.used_index(S::QUEUE)? != bed.rings[S::QUEUE as usize].avail {
+        ensure!(Instant::now() < end, "not all that was given is done");
+        wait_event(&bed.rings[S::QUEUE as usize].call, Duration::from_millis(1))?;
+    }
+    let ring = &mut bed.rings[S::QUEUE as usize];
+    ring.used = ring.avail;
+    ring.returned.clear();
+    bed.session.device.plain(VHOST_VDPA_SUSPEND)?;
+    spin(LATE);
+    let _ = called::<S>(bed);
+    Ok(bed.session.device.plain(VHOST_VDPA_RESUME)?)
+}

@@ -13,17 +13,27 @@
 load ours/vdpa
 load ours/vhost_vdpa
 guest counts >/tmp/before
+rounds=1000
+if debugging; then
+	rounds=100
+fi
 # Addresses of the process, pinned pages, and mappings that the device is told one by one.
 for parameters in use_va=1 use_va=0 "use_va=0 batch_mapping=0"; do
 	note "the simulators have $parameters"
+	how="--rounds $rounds"
+	if [ "$parameters" = use_va=0 ]; then
+		how="$how --event-idx"
+	fi
 	# shellcheck disable=SC2086 # These are words.
 	load ours/vdpa_sim_blk $parameters
 	# shellcheck disable=SC2086 # These are words.
 	load ours/vdpa_sim_net $parameters
 	check "a block device is added" add_blk blk0
 	check "a network device is added" add_net net0
-	checks vhost-client hostile --dev "$(vhost_of blk0)"
-	checks vhost-client hostile --dev "$(vhost_of net0)" --name net0
+	# shellcheck disable=SC2086 # These are words.
+	checks vhost-client hostile $how --dev "$(vhost_of blk0)"
+	# shellcheck disable=SC2086 # These are words.
+	checks vhost-client hostile $how --dev "$(vhost_of net0)" --name net0
 	check "the devices go with their modules" unload vdpa_sim_blk vdpa_sim_net
 done
 checks guest counts --compare /tmp/before --slack-kb 16384

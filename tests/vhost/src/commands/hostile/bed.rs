@@ -185,6 +185,15 @@ impl Bed {
         Ok(())
     }
 
+    /// Maps the memory as a case wants it.
+    pub fn remap(&mut self, mapping: Mapping) -> Result<()> {
+        match mapping {
+            Mapping::Right => Ok(()),
+            Mapping::Absent(place) | Mapping::AbsentUntilKick(place) => self.unmap(place),
+            Mapping::Only(place, perm) => self.map(place, perm),
+        }
+    }
+
     /// Maps all places as they should be.
     fn map_all(&mut self) -> Result<()> {
         let acked = self.session.vdpa.get_backend_features_acked();

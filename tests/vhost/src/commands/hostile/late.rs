@@ -17,6 +17,9 @@ use super::subject::Subject;
 /// How long a call that is late may take, at least: as long as one takes that is not.
 const LATE: Duration = Duration::from_micros(150);
 
+/// The most pieces of work that are given at a time.
+const BURST: u16 = 16;
+
 /// What stops a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
@@ -59,17 +62,19 @@ fn check<S: Subject>(bed: &mut Bed, stop: Stop, rounds: u64, seed: u64) -> Resul
     let mut random = Random::new(seed);
     let (mut late, mut lost, mut touched) = (0, 0, 0);
 
+    let time = duration::<S>(bed)?.as_nanos() as u64;
     bed.start(S::FEATURES, S::QUEUES)?;
     for round in 0..rounds {
         let done = bed.rings[S::QUEUE as usize].used;
-        S::put_burst(bed)?;
+        S::put_burst(bed, 1 + random.below(BURST.into()) as u16)?;
         bed.publish(S::QUEUE)?;
-        // About as long as the work takes.
-        spin(Duration::from_nanos(random.below(200_000)));
+        // At all times while the work is done.
+        spin(Duration::from_nanos(random.below(time * 3 / 2)));
         halt::<S>(bed, stop)?;
 
-        let published = bed.used_index(S::QUEUE)?;
+        // First, so that what is late by little is not taken for what is in time.
         let told = called::<S>(bed);
+        let published = bed.used_index(S::QUEUE)?;
         lost += u64::from(published != done && !told && stop != Stop::Reset);
         spin(LATE);
         late += u64::from(called::<S>(bed));
@@ -82,6 +87,34 @@ fn check<S: Subject>(bed: &mut Bed, stop: Stop, rounds: u64, seed: u64) -> Resul
         "in {rounds} rounds {late} calls came late, {lost} were lost, and {touched} times the ring \
          was touched late"
     );
+    Ok(())
+}
+
+/// How long it takes until a burst is done.
+fn duration<S: Subject>(bed: &mut Bed) -> Result<Duration> {
+    const TRIES: u32 = 20;
+
+    bed.start(S::FEATURES, S::QUEUES)?;
+    let start = Instant::now();
+    for _ in 0..TRIES {
+        S::put_burst(bed, BURST)?;
+        bed.publish(S::QUEUE)?;
+        finish::<S>(bed)?;
+    }
+    Ok(start.elapsed() / TRIES)
+}
+
+/// Waits until all is done.
+fn finish<S: Subject>(bed: &mut Bed) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+
+    while bed.used_index(S::QUEUE)? != bed.rings[S::QUEUE as usize].avail {
+        ensure!(Instant::now() < end, "not all that was given is done");
+        wait_event(&bed.rings[S::QUEUE as usize].call, Duration::from_millis(1))?;
+    }
+    let ring = &mut bed.rings[S::QUEUE as usize];
+    ring.used = ring.avail;
+    ring.returned.clear();
     Ok(())
 }
 
@@ -101,14 +134,7 @@ fn go_on<S: Subject>(bed: &mut Bed, stop: Stop) -> Result<()> {
         Stop::Disabled => bed.session.enable(S::QUEUE, true)?,
     }
     bed.kick(S::QUEUE)?;
-    let end = Instant::now() + PATIENCE;
-    while bed.used_index(S::QUEUE)? != bed.rings[S::QUEUE as usize].avail {
-        ensure!(Instant::now() < end, "not all that was given is done");
-        wait_event(&bed.rings[S::QUEUE as usize].call, Duration::from_millis(1))?;
-    }
-    let ring = &mut bed.rings[S::QUEUE as usize];
-    ring.used = ring.avail;
-    ring.returned.clear();
+    finish::<S>(bed)?;
     bed.session.device.plain(VHOST_VDPA_SUSPEND)?;
     spin(LATE);
     let _ = called::<S>(bed);

@@ -49,6 +49,29 @@ impl Place {
     }
 }
 
+/// How the memory is mapped while a case is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapping {
+    /// As it should be.
+    Right,
+    /// Without a place.
+    Absent(Place),
+    /// The same; when it is there again the device is notified.
+    AbsentUntilKick(Place),
+    /// A place has these permissions.
+    Only(Place, u8),
+}
+
+impl Mapping {
+    /// The place that is not there.
+    pub fn absent(self) -> Option<Place> {
+        match self {
+            Self::Absent(place) | Self::AbsentUntilKick(place) => Some(place),
+            Self::Right | Self::Only(..) => None,
+        }
+    }
+}
+
 /// The descriptor table of a queue.
 pub const fn desc_table(queue: u32) -> Place {
     Place::new(3 * queue as u64, 1, RW)

@@ -22,6 +22,7 @@ use anyhow::{bail, Result};
 use checks::arguments::{Arguments, Misuse};
 use checks::random::MAX_SEED;
 use checks::report::Report;
+use vhost_client::session::EVENT_IDX;
 use virtio_bindings::virtio_ids::{VIRTIO_ID_BLOCK, VIRTIO_ID_NET};
 
 use super::Manner;
@@ -35,6 +36,9 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let rounds = arguments.number("--rounds", 1000, 1..=1_000_000)?;
     let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
     arguments.finish()?;
+    if manner.features & !EVENT_IDX != 0 {
+        return Err(Misuse("what rings can do is a part of the checks".into()).into());
+    }
 
     let mut bed = Bed::new(&manner)?;
     match bed.session.id()? {

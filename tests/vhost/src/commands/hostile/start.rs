@@ -57,6 +57,10 @@ pub fn run<S: Subject>(bed: &mut Bed, report: &mut Report) {
             forbidden::<S>(bed, part, perm),
         );
     }
+    report.check(
+        format_args!("{} (2.7)", name("descriptors-at-8-enabled-late")),
+        enabled_late::<S>(bed),
+    );
     for num in [0, 3, 512, 32768, 65536, u32::MAX] {
         report.check(
             format_args!("{}-{num} (2.7)", name("size")),
@@ -160,6 +164,23 @@ fn forbidden<S: Subject>(bed: &mut Bed, part: usize, perm: u8) -> Result<()> {
     attach_all::<S>(bed)?;
     bed.session.device.set_status(RUNNING)?;
     let result = check_stops::<S>(bed);
+    check_after::<S>(bed, result)
+}
+
+/// The device is ready before the queue is.
+fn enabled_late<S: Subject>(bed: &mut Bed) -> Result<()> {
+    prepare::<S>(bed)?;
+    bed.rings[S::QUEUE as usize].addresses.desc += 8;
+    let result = match attach_all::<S>(bed) {
+        Err(_) => Ok(()),
+        Ok(()) => {
+            bed.session.enable(S::QUEUE, false)?;
+            bed.session.device.set_status(RUNNING)?;
+            // It may be told at once, too.
+            let _ = bed.session.enable(S::QUEUE, true);
+            check_stops::<S>(bed)
+        }
+    };
     check_after::<S>(bed, result)
 }
 

@@ -146,7 +146,7 @@ fn not_offered<S: Subject>(bed: &mut Bed) -> Result<()> {
 
     for bit in (0..64).filter(|bit| offered & (1 << bit) == 0) {
         acknowledge::<S>(bed)?;
-        check_refused(bed, S::FEATURES | REQUIRED | 1 << bit)?;
+        check_refused(bed, S::FEATURES | REQUIRED | (1 << bit))?;
         tried += 1;
     }
     ensure!(tried != 0, "all features are offered");

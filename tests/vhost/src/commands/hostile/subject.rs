@@ -24,8 +24,9 @@ pub trait Subject {
     /// Waits until it is done, and checks that it was done right.
     fn take(bed: &mut Bed, slot: u16) -> Result<()>;
 
-    /// Puts as much work into the queue as fits, of which only the calls matter.
-    fn put_burst(bed: &mut Bed) -> Result<()>;
+    /// Puts so many pieces of work into the queue, of which only the calls matter. There is room for
+    /// 32.
+    fn put_burst(bed: &mut Bed, count: u16) -> Result<()>;
 
     /// Gives the device a piece of work and waits.
     fn work(bed: &mut Bed) -> Result<()> {

@@ -9,7 +9,7 @@ use virtio_bindings::virtio_blk::{VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_IN, VIRTIO_BL
 use super::super::chain::{Chain, Desc};
 use super::super::layout::*;
 use super::request::{
-    data, data_at, header, status, Case, Mapping,
+    data, data_at, header, status, Case,
     Outcome::{self, *},
     FEATURES, HEADER_LEN, SECTOR,
 };

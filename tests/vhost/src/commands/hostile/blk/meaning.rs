@@ -7,9 +7,9 @@ use virtio_bindings::virtio_blk::*;
 use super::super::chain::{Chain, Desc};
 use super::super::layout::*;
 use super::request::{
-    data, header, status, Case,
+    data, data_at, header, status, Case,
     Outcome::{self, *},
-    FAILS, FEATURES, SECTOR,
+    FAILS, FEATURES, LIMITS, SECTOR,
 };
 
 /// The length of the answer to VIRTIO_BLK_T_GET_ID.
@@ -171,13 +171,16 @@ fn ranges(cases: &mut Vec<Case>) {
     }
 }
 
+/// What may become of it, to discard and to clear.
+type Both = [&'static [Outcome]; 2];
+
 /// Ranges to discard and to clear: virtio 1.3, section 5.2.6.2.
 fn segments(cases: &mut Vec<Case>) {
     const SUPPORTED: &[Outcome] = &[Done];
     const IO: &[Outcome] = &[IoErr];
     const UNSUPPORTED: &[Outcome] = &[Unsupported];
     let unmap = VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
-    let rows: [(&str, Vec<u8>, [&'static [Outcome]; 2]); 13] = [
+    let rows: [(&str, Vec<u8>, Both); 13] = [
         ("one", segment(300, 1, 0), [SUPPORTED; 2]),
         ("unmap", segment(300, 1, unmap), [UNSUPPORTED, SUPPORTED]),
         ("flag-1", segment(300, 1, 2), [UNSUPPORTED; 2]),
@@ -269,6 +272,38 @@ fn fields(cases: &mut Vec<Case>) {
     ]);
 }
 
+/// What the configuration says is the most (virtio 1.3, section 5.2.4), for drivers that know it.
+fn limits(cases: &mut Vec<Case>) {
+    const SEGMENTS: usize = 32;
+    const SEGMENT_SIZE: u32 = 4096;
+
+    for (word, kind) in [("read", VIRTIO_BLK_T_IN), ("write", VIRTIO_BLK_T_OUT)] {
+        for (name, count, len, allowed) in [
+            ("segments", SEGMENTS, 128, &[Done][..]),
+            ("one-segment-more", SEGMENTS + 1, SECTOR, &[IoErr]),
+            ("size", 1, SEGMENT_SIZE, &[Done]),
+            ("one-sector-more", 1, SEGMENT_SIZE + SECTOR, &[IoErr]),
+        ] {
+            let mut chain = vec![header()];
+            chain.extend((0..count as u32).map(|i| {
+                let at = DATA.at(128 + u64::from(i * len));
+                data_at(kind, at, len)
+            }));
+            chain.push(status());
+            cases.push(
+                Case::new(
+                    format!("{word}/limits/{name}"),
+                    "5.2.4",
+                    kind,
+                    Chain::direct(chain),
+                    allowed,
+                )
+                .features(FEATURES | LIMITS),
+            );
+        }
+    }
+}
+
 /// All of them.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -279,5 +314,6 @@ pub fn cases() -> Vec<Case> {
     ranges(&mut cases);
     segments(&mut cases);
     fields(&mut cases);
+    limits(&mut cases);
     cases
 }

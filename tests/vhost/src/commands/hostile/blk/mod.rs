@@ -7,6 +7,7 @@ mod chains;
 mod churn;
 mod meaning;
 mod request;
+mod tables;
 
 use anyhow::{ensure, Result};
 use checks::report::Report;
@@ -40,10 +41,10 @@ impl Subject for Blk {
         Ok(())
     }
 
-    fn put_burst(bed: &mut Bed) -> Result<()> {
+    fn put_burst(bed: &mut Bed, count: u16) -> Result<()> {
         bed.memory
             .write(header().addr, &header_bytes(VIRTIO_BLK_T_FLUSH, 0))?;
-        for head in (0..bed.ring_size()).step_by(2) {
+        for head in (0..2 * count).step_by(2) {
             bed.describe(QUEUE, head, &linked([header(), status()], head))?;
             bed.offer(QUEUE, head)?;
         }
@@ -57,6 +58,7 @@ pub fn run(bed: &mut Bed, report: &mut Report) -> Result<()> {
 
     for case in chains::cases()
         .into_iter()
+        .chain(tables::cases())
         .chain(access::cases())
         .chain(meaning::cases())
     {

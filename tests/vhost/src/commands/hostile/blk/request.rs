@@ -21,8 +21,10 @@ pub const READ_FROM: u64 = 100;
 pub const WRITE_TO: u64 = 200;
 /// How many of each have something in them.
 const SECTORS: u64 = 9;
+/// The limits of a request, which a driver may not know.
+pub const LIMITS: u64 = (1 << VIRTIO_BLK_F_SEG_MAX) | (1 << VIRTIO_BLK_F_SIZE_MAX);
 /// What the driver of hostile requests negotiates, unless the case is about it.
-pub const FEATURES: u64 = vhost_client::blk::FEATURES;
+pub const FEATURES: u64 = vhost_client::blk::FEATURES & !LIMITS;
 
 /// What may become of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,17 +48,6 @@ pub const STOPS_OR_FAILS: &[Outcome] = &[Stops, IoErr, Unsupported];
 /// The request failed.
 pub const FAILS: &[Outcome] = &[IoErr, Unsupported];
 
-/// How a place is mapped while a request is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mapping {
-    /// Not at all.
-    Absent(Place),
-    /// Not at all; when it is there again the device is told of something.
-    AbsentUntilKick(Place),
-    /// With these permissions.
-    Only(Place, u8),
-}
-
 /// A request.
 pub struct Case {
     /// Its name.
@@ -75,7 +66,7 @@ pub struct Case {
     /// Its descriptors.
     pub chain: Chain,
     /// What is wrong with the memory.
-    pub mapping: Option<Mapping>,
+    pub mapping: Mapping,
     /// What may become of it.
     pub allowed: &'static [Outcome],
 }
@@ -103,7 +94,7 @@ impl Case {
             sector,
             payload: Vec::new(),
             chain,
-            mapping: None,
+            mapping: Mapping::Right,
             allowed,
         }
     }
@@ -125,10 +116,7 @@ impl Case {
 
     /// The same while memory is mapped so.
     pub fn mapped(self, mapping: Mapping) -> Self {
-        Self {
-            mapping: Some(mapping),
-            ..self
-        }
+        Self { mapping, ..self }
     }
 }
 
@@ -308,11 +296,7 @@ pub fn run(bed: &mut Bed, case: &Case) -> Result<()> {
         bytes.extend(&case.payload);
     }
     scatter(bed, &case.chain, &bytes)?;
-    match case.mapping {
-        Some(Mapping::Absent(place) | Mapping::AbsentUntilKick(place)) => bed.unmap(place)?,
-        Some(Mapping::Only(place, perm)) => bed.map(place, perm)?,
-        None => {}
-    }
+    bed.remap(case.mapping)?;
 
     let good = [READ_FROM, READ_FROM + 1];
     put_good(bed, 0, VIRTIO_BLK_T_IN, good[0], &[])?;
@@ -348,19 +332,19 @@ fn judge(bed: &mut Bed, case: &Case) -> Result<()> {
             );
             bed.check_stopped(QUEUE, head)?;
             // Descriptors and rings are for all requests alike.
-            if case.mapping.is_none() {
+            if case.mapping == Mapping::Right {
                 take_good(bed, 0, VIRTIO_BLK_T_IN).context("the request before it")?;
             }
             return Ok(());
         }
         End::Nothing if waits => {
-            let Some(Mapping::Absent(place) | Mapping::AbsentUntilKick(place)) = case.mapping
-            else {
-                bail!("there is nothing to wait for");
-            };
+            let place = case
+                .mapping
+                .absent()
+                .context("there is nothing to wait for")?;
 
             bed.map(place, place.perm)?;
-            if case.mapping == Some(Mapping::AbsentUntilKick(place)) {
+            if case.mapping == Mapping::AbsentUntilKick(place) {
                 bed.kick(QUEUE)?;
             }
             let len = bed

@@ -10,11 +10,9 @@ use checks::report::Report;
 use vhost_client::net::{self, Mac};
 use vhost_client::queue::wait_event;
 use vhost_client::uapi::*;
-use virtio_bindings::virtio_net::*;
 
 use super::super::bed::{Bed, PATIENCE};
-use super::super::chain::{Chain, Desc};
-use super::super::layout::*;
+use super::control::set_address;
 use super::frames::*;
 use super::Names;
 
@@ -36,32 +34,11 @@ pub fn run(bed: &mut Bed, names: &Names, report: &mut Report) {
     );
 }
 
-/// Has the device set its address by a command.
-fn command(bed: &mut Bed) -> Result<()> {
-    let command = [
-        VIRTIO_NET_CTRL_MAC as u8,
-        VIRTIO_NET_CTRL_MAC_ADDR_SET as u8,
-    ];
-
-    bed.start(FEATURES, QUEUES)?;
-    bed.memory
-        .write(HEADER.at(0), &[&command, &ADDRESS[..]].concat())?;
-    let chain = Chain::direct([Desc::read(HEADER.at(0), 8), Desc::write(STATUS.at(0), 1)]);
-    bed.put(CVQ, &chain)?;
-    bed.publish(CVQ)?;
-    bed.expect(CVQ, 0)?;
-    ensure!(
-        net::mac(&bed.session)? == ADDRESS,
-        "the command changes nothing"
-    );
-    Ok(())
-}
-
 /// The next guest has not the address of the last one.
 fn commanded(bed: &mut Bed) -> Result<()> {
     let own = net::mac(&bed.session)?;
 
-    command(bed)?;
+    set_address(bed, ADDRESS)?;
     bed.session.device.set_status(0)?;
     let found = net::mac(&bed.session)?;
     ensure!(found == own, "after a reset the address is {found:x?}");

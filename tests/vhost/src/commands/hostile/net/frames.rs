@@ -14,7 +14,7 @@ use super::super::layout::*;
 pub use vhost_client::net::{CVQ, RX, TX};
 
 /// What the driver negotiates, unless the case is about it.
-pub const FEATURES: u64 = net::MAC | net::CONTROL | 1 << VIRTIO_NET_F_MTU | INDIRECT_FEATURE;
+pub const FEATURES: u64 = net::MAC | net::CONTROL | (1 << VIRTIO_NET_F_MTU) | INDIRECT_FEATURE;
 
 /// The number of queues.
 pub const QUEUES: u32 = 3;

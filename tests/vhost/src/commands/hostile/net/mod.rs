@@ -42,9 +42,9 @@ impl Subject for Net {
     }
 
     /// Frames for somebody else, for which no buffers are needed.
-    fn put_burst(bed: &mut Bed) -> Result<()> {
+    fn put_burst(bed: &mut Bed, count: u16) -> Result<()> {
         bed.memory.write(DATA.at(0), &[2; 200])?;
-        for head in 0..bed.ring_size() {
+        for head in 0..count {
             bed.describe(TX, head, &[Desc::read(DATA.at(0), 200)])?;
             bed.offer(TX, head)?;
         }

@@ -30,14 +30,6 @@ enum Outcome {
 
 use Outcome::*;
 
-/// What is wrong with a place of the queue itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mapping {
-    Right,
-    Absent(Place),
-    Only(Place, u8),
-}
-
 struct Case {
     name: String,
     section: &'static str,
@@ -230,11 +222,7 @@ fn check(bed: &mut Bed, case: &Case) -> Result<()> {
     let [first, second] = frames;
     let (first, second) = (first?, second?);
 
-    match case.mapping {
-        Mapping::Right => {}
-        Mapping::Absent(place) => bed.unmap(place)?,
-        Mapping::Only(place, perm) => bed.map(place, perm)?,
-    }
+    bed.remap(case.mapping)?;
     bed.put(RX, &case.chain)?;
     put_buffer(bed, 0)?;
     put_buffer(bed, 1)?;

@@ -34,13 +34,6 @@ enum Outcome {
 
 use Outcome::*;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mapping {
-    Right,
-    Absent(Place),
-    Only(Place, u8),
-}
-
 struct Case {
     name: String,
     section: &'static str,
@@ -279,11 +272,7 @@ fn check(bed: &mut Bed, names: &Names, case: &Case) -> Result<()> {
         &case.chain,
         &[&[0; HEADER_LEN as usize], &hostile[..]].concat(),
     )?;
-    match case.mapping {
-        Mapping::Right => {}
-        Mapping::Absent(place) => bed.unmap(place)?,
-        Mapping::Only(place, perm) => bed.map(place, perm)?,
-    }
+    bed.remap(case.mapping)?;
     let before = match case.allowed {
         Counted => errors(names)?,
         _ => 0,

@@ -10,11 +10,7 @@
 //!
 //! The driver core holds the device's lock while it probes and removes.
 
-use core::ptr::{
-    from_mut,
-    null_mut,
-    NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     container_of,
     device::{
@@ -26,8 +22,7 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    str::as_char_ptr_in_const_context,
-    sync::aref::ARef, //
+    str::as_char_ptr_in_const_context, //
 };
 use vdpa::{
     bindings,
@@ -71,23 +66,6 @@ impl Drop for Registration {
     }
 }
 
-/// Finds a device by its name.
-pub(crate) fn find_device(name: &CStr) -> Option<ARef<Device>> {
-    // SAFETY: The match function is given what it asks for.
-    let dev = unsafe {
-        bindings::bus_find_device(
-            as_raw(),
-            null_mut(),
-            name.as_char_ptr().cast(),
-            Some(match_name),
-        )
-    };
-    let dev = NonNull::new(dev)?;
-
-    // SAFETY: It is a device of this bus, and comes with a reference for us.
-    Some(unsafe { ARef::from_raw(NonNull::from(from_device(dev.as_ptr()))) })
-}
-
 /// Wraps a device of the bus.
 ///
 /// # Safety
@@ -97,44 +75,6 @@ unsafe fn from_device<'a, Ctx: DeviceContext>(ptr: *mut bindings::device) -> &'a
     // SAFETY: By the safety requirements of this function; all devices of the bus are part of a
     // `struct vdpa_device`.
     unsafe { Device::from_raw(container_of!(ptr, bindings::vdpa_device, dev)) }
-}
-
-/// Calls a function for each device, in the order of registration, until one returns an error.
-///
-/// The device may be unregistered by that.
-pub(crate) fn try_for_each_device<F: FnMut(&Device) -> Result>(mut f: F) -> Result {
-    // SAFETY: The visitor is given what it asks for; it does not keep it.
-    to_result(unsafe {
-        bindings::bus_for_each_dev(
-            as_raw(),
-            null_mut(),
-            from_mut(&mut f).cast(),
-            Some(visit::<F>),
-        )
-    })
-}
-
-/// # Safety
-///
-/// `dev` must be a device of the bus, `name` a C string.
-unsafe extern "C" fn match_name(dev: *mut bindings::device, name: *const c_void) -> c_int {
-    // SAFETY: By the safety requirements of this function.
-    let (dev, name): (&Device, _) = unsafe { (from_device(dev), CStr::from_char_ptr(name.cast())) };
-
-    (dev.as_ref().name() == name).into()
-}
-
-/// # Safety
-///
-/// `dev` must be a device of the bus, `f` a pointer to an `F` that nobody else uses.
-unsafe extern "C" fn visit<F: FnMut(&Device) -> Result>(
-    dev: *mut bindings::device,
-    f: *mut c_void,
-) -> c_int {
-    // SAFETY: By the safety requirements of this function.
-    let (dev, f) = unsafe { (from_device(dev), &mut *f.cast::<F>()) };
-
-    from_result(|| f(dev).map(|()| 0))
 }
 
 /// # Safety

@@ -98,7 +98,7 @@ pub(crate) unsafe extern "C" fn __vdpa_alloc_device(
 /// Registers a device, for a parent that is called by a management command.
 ///
 /// Returns 0; `EINVAL` if the device's `mdev` is not set; `EEXIST` if its name is taken; `ENOENT`
-/// if its parent is not registered; what `device_add()` returns.
+/// if its parent is not registered; `ENOMEM`; what `device_add()` returns.
 ///
 /// # Safety
 ///
@@ -122,8 +122,8 @@ pub(crate) unsafe extern "C" fn _vdpa_register_device(
 
 /// Registers a device.
 ///
-/// Returns 0; `EEXIST` if its name is taken; `ENOENT` if its parent is not registered; what
-/// `device_add()` returns.
+/// Returns 0; `EEXIST` if its name is taken; `ENOENT` if its parent is not registered; `ENOMEM`;
+/// what `device_add()` returns.
 ///
 /// # Safety
 ///
@@ -201,7 +201,7 @@ pub(crate) unsafe extern "C" fn vdpa_unregister_driver(drv: *mut bindings::vdpa_
 /// Registers a management device.
 ///
 /// Returns 0; `EINVAL` if its device or an operation that it has to have is missing; `EEXIST` if it
-/// is registered already.
+/// is registered already; `ENOMEM`.
 ///
 /// # Safety
 ///
@@ -213,7 +213,7 @@ pub(crate) unsafe extern "C" fn vdpa_mgmtdev_register(mdev: *mut bindings::vdpa_
         let mdev = unsafe { MgmtDev::try_from_raw(mdev) }?;
 
         // SAFETY: As above.
-        unsafe { registry::write_unkillable().as_mut().add_mgmtdev(mdev) }.map(|()| 0)
+        unsafe { registry::write_unkillable().add_mgmtdev(mdev) }.map(|()| 0)
     })
 }
 
@@ -224,7 +224,7 @@ pub(crate) unsafe extern "C" fn vdpa_mgmtdev_register(mdev: *mut bindings::vdpa_
 /// `mdev` must be registered.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vdpa_mgmtdev_unregister(mdev: *mut bindings::vdpa_mgmt_dev) {
-    let there = registry::write_unkillable().as_mut().remove_mgmtdev(mdev);
+    let there = registry::write_unkillable().remove_mgmtdev(mdev);
 
     warn_on!(!there);
 }

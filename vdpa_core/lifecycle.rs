@@ -14,6 +14,7 @@
 
 use crate::{
     bus,
+    devices,
     ida::Ida,
     module_static::{
         Initialised,
@@ -212,12 +213,20 @@ pub(crate) unsafe fn register(dev: &Device, nvqs: u32) -> Result {
     // SAFETY: The device is not on the bus yet, so nobody reads the number.
     unsafe { (*dev.as_raw()).nvqs = nvqs };
 
-    if bus::find_device(dev.as_ref().name()).is_some() {
-        return Err(EEXIST);
-    }
+    // SAFETY: It is valid until it is unregistered, or not registered below, and is removed then.
+    unsafe { devices::add(dev) }?;
+    // SAFETY: By the safety requirements of this function.
+    unsafe { add_to_bus(dev) }.inspect_err(|_| devices::remove(dev.as_raw()))
+}
+
+/// Has the driver core look for a driver of a device.
+///
+/// # Safety
+///
+/// As for [`register`].
+unsafe fn add_to_bus(dev: &Device) -> Result {
     // SAFETY: By the safety requirements of this function.
     unsafe { check_place(dev) }?;
-    registry::note_change();
     // SAFETY: The device is initialised, and by the safety requirements of this function it is not
     // registered.
     to_result(unsafe { bindings::device_add(&raw mut (*dev.as_raw()).dev) })
@@ -277,7 +286,11 @@ unsafe fn check_place(dev: &Device) -> Result {
 /// The device must be registered, and may be gone afterwards.
 pub(crate) unsafe fn unregister(dev: NonNull<bindings::vdpa_device>) {
     registry::assert_held_write();
-    registry::note_change();
-    // SAFETY: By the safety requirements of this function.
-    unsafe { bindings::device_unregister(&raw mut (*dev.as_ptr()).dev) };
+    // SAFETY: By the safety requirements of this function. The device is not used any more after
+    // its reference was dropped.
+    unsafe {
+        bindings::device_del(&raw mut (*dev.as_ptr()).dev);
+        devices::remove(dev.as_ptr());
+        bindings::put_device(&raw mut (*dev.as_ptr()).dev);
+    }
 }

@@ -11,23 +11,19 @@
 use crate::{
     config::lock_exclusive,
     device::Registered,
+    numbered::Numbered,
     registry::Registry, //
 };
-use core::mem::offset_of;
+use core::ptr::NonNull;
 use kernel::{
     device,
     error::to_result,
-    interop::list::{
-        CList,
-        CListHead, //
-    },
     prelude::*,
     types::Opaque, //
 };
 use vdpa::{
     bindings,
     rwsem::WriteGuard,
-    Device,
     Features, //
 };
 
@@ -189,10 +185,10 @@ impl MgmtDev {
     ///
     /// The device must be registered, and made by this management device. The registry must be
     /// locked for writing. Afterwards the device must not be taken for registered any more.
-    pub(crate) unsafe fn dev_del(&self, dev: &Device) {
+    pub(crate) unsafe fn dev_del(&self, dev: *mut bindings::vdpa_device) {
         if let Some(op) = self.ops().dev_del {
             // SAFETY: By the safety requirements of this function.
-            unsafe { op(self.as_raw(), dev.as_raw()) };
+            unsafe { op(self.as_raw(), dev) };
         }
     }
 }
@@ -249,72 +245,66 @@ impl<'a> Managed<'a> {
 }
 
 /// The management devices, in the order of their registration.
-///
-/// They are linked by a `struct list_head` in each, which its owner allocates with it.
+pub(crate) struct MgmtDevList(Numbered<Entry>);
+
+/// An entry of the list.
 ///
 /// # Invariants
 ///
-/// Each element is a management device that [`MgmtDev`]'s invariants hold for, as long as it is in
-/// the list.
-#[pin_data]
-pub(crate) struct MgmtDevList {
-    #[pin]
-    head: CListHead,
+/// The invariants of [`MgmtDev`] hold for as long as the entry is in the list.
+struct Entry(NonNull<bindings::vdpa_mgmt_dev>);
+
+// SAFETY: The operations of a management device may be called from any thread.
+unsafe impl Send for Entry {}
+
+// SAFETY: As above; `MgmtDev`, which is what is shared, is `Sync`.
+unsafe impl Sync for Entry {}
+
+impl Entry {
+    fn get(&self) -> &MgmtDev {
+        // SAFETY: By the type invariant.
+        unsafe { MgmtDev::from_raw(self.0.as_ptr()) }
+    }
 }
 
 impl MgmtDevList {
     /// Makes an empty list.
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            head <- CListHead::new(),
-        })
+    pub(crate) const fn new() -> Self {
+        Self(Numbered::new())
     }
 
     /// The management devices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &MgmtDev> {
-        // SAFETY: The head is valid and, like its elements, not changed while `self` is borrowed.
-        // All elements are `struct vdpa_mgmt_dev`, linked by the field `list`.
-        let list = unsafe {
-            CList::<MgmtDev, { offset_of!(bindings::vdpa_mgmt_dev, list) }>::from_raw(
-                self.head.as_raw(),
-            )
-        };
-
-        list.iter()
+        self.0.iter().map(Entry::get)
     }
 
-    /// Whether a management device is in the list.
-    fn contains(&self, mdev: *mut bindings::vdpa_mgmt_dev) -> bool {
-        self.iter().any(|other| other.as_raw() == mdev)
+    /// Those after a number, each with its own.
+    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = (u64, &MgmtDev)> {
+        self.0
+            .after(number)
+            .map(|(number, entry)| (number, entry.get()))
     }
 
     /// Adds a management device at the end.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if it is in the list already.
+    /// `EEXIST` if it is in the list already; `ENOMEM`.
     ///
     /// # Safety
     ///
     /// The management device must be valid until it is [removed](Self::remove).
-    pub(crate) unsafe fn add(self: Pin<&mut Self>, mdev: &MgmtDev) -> Result {
-        if self.contains(mdev.as_raw()) {
+    pub(crate) unsafe fn add(&mut self, mdev: &MgmtDev) -> Result {
+        if self.iter().any(|other| other.as_raw() == mdev.as_raw()) {
             return Err(EEXIST);
         }
-        // SAFETY: The head is valid, and the link is in no list. Nobody else looks at the list,
-        // since it is borrowed mutably.
-        unsafe { bindings::list_add_tail(&raw mut (*mdev.as_raw()).list, self.head.as_raw()) };
+        // INVARIANT: By the safety requirement of this function.
+        self.0.push(Entry(NonNull::from(mdev).cast()))?;
         Ok(())
     }
 
     /// Removes a management device, and returns whether it was in the list.
-    pub(crate) fn remove(self: Pin<&mut Self>, mdev: *mut bindings::vdpa_mgmt_dev) -> bool {
-        let found = self.contains(mdev);
-
-        if found {
-            // SAFETY: It is in this list, which nobody else looks at, since it is borrowed mutably.
-            unsafe { bindings::rust_vdpa_list_del(&raw mut (*mdev).list) };
-        }
-        found
+    pub(crate) fn remove(&mut self, mdev: *mut bindings::vdpa_mgmt_dev) -> bool {
+        self.0.take(|entry| entry.0.as_ptr() == mdev).is_some()
     }
 }

@@ -17,6 +17,7 @@
 //! - [`device`]: a device on the bus, with or without a driver.
 //! - [`config`]: what a device's `cf_lock` protects.
 //! - [`mgmtdev`]: management devices, which make vDPA devices at an administrator's request.
+//! - [`devices`]: the devices that are registered, in order.
 //! - [`registry`]: the global lock, and what it protects.
 //! - [`netlink`]: the commands of the netlink family, over the general layer of [`genl`].
 //!
@@ -37,6 +38,7 @@ use kernel::prelude::*;
 mod bus;
 mod config;
 mod device;
+mod devices;
 mod entry;
 mod genl;
 mod ida;
@@ -44,6 +46,7 @@ mod lifecycle;
 mod mgmtdev;
 mod module_static;
 mod netlink;
+mod numbered;
 mod registry;
 
 module! {
@@ -59,12 +62,14 @@ struct Vdpa {
     _family: genl::Registration,
     _bus: bus::Registration,
     _indices: module_static::Initialised<ida::Ida>,
+    _devices: module_static::Initialised<devices::Lock>,
     _registry: module_static::Initialised<registry::Lock>,
 }
 
 impl kernel::Module for Vdpa {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let registry = registry::init();
+        let devices = devices::init();
         let indices = lifecycle::init();
         let bus = bus::register()?;
 
@@ -73,6 +78,7 @@ impl kernel::Module for Vdpa {
             _family: netlink::FAMILY.register()?,
             _bus: bus,
             _indices: indices,
+            _devices: devices,
             _registry: registry,
         })
     }

@@ -62,7 +62,6 @@ extern "C" {
     pub fn rust_vdpa_phys_to_virt(addr: phys_addr_t) -> *mut ffi::c_void;
     pub fn rust_vdpa_rwsem_assert_held_write(sem: *const rw_semaphore);
     pub fn rust_vdpa_ida_init(ida: *mut ida);
-    pub fn rust_vdpa_list_del(entry: *mut list_head);
     pub fn rust_vdpa_genlmsg_reply(skb: *mut sk_buff, info: *mut genl_info) -> ffi::c_int;
     pub fn rust_vdpa_get_user_u16(value: *mut u16, from: *const u16) -> ffi::c_int;
     pub fn rust_vdpa_put_user_u16(value: u16, to: *mut u16) -> ffi::c_int;

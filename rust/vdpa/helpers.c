@@ -14,7 +14,6 @@
 #include <linux/instrumented.h>
 #include <linux/io.h>
 #include <linux/irqflags.h>
-#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/ratelimit.h>
 #include <linux/rwsem.h>
@@ -33,7 +32,6 @@ bool rust_vdpa_can_use_mm(void);
 void *rust_vdpa_phys_to_virt(phys_addr_t addr);
 void rust_vdpa_rwsem_assert_held_write(const struct rw_semaphore *sem);
 void rust_vdpa_ida_init(struct ida *ida);
-void rust_vdpa_list_del(struct list_head *entry);
 int rust_vdpa_genlmsg_reply(struct sk_buff *skb, struct genl_info *info);
 int rust_vdpa_get_user_u16(u16 *value, const u16 __user *from);
 int rust_vdpa_put_user_u16(u16 value, u16 __user *to);
@@ -223,11 +221,6 @@ void rust_vdpa_rwsem_assert_held_write(const struct rw_semaphore *sem)
 void rust_vdpa_ida_init(struct ida *ida)
 {
 	ida_init(ida);
-}
-
-void rust_vdpa_list_del(struct list_head *entry)
-{
-	list_del(entry);
 }
 
 int rust_vdpa_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)

@@ -37,6 +37,7 @@ mod ops_absent;
 mod ops_device;
 mod ops_mapping;
 mod ops_vq;
+mod order;
 mod registers;
 mod sim_blk;
 mod sim_net;
@@ -57,6 +58,10 @@ mod capability;
 mod fault;
 #[path = "../../drivers/ifcvf/limits.rs"]
 mod limits;
+
+/// What is tested of `vdpa_core`.
+#[path = "../../vdpa_core/numbered.rs"]
+mod numbered;
 
 /// What is tested of `samples/vdpa_sim`.
 #[path = "../../samples/vdpa_sim/blk.rs"]

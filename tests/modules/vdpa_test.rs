@@ -12,6 +12,7 @@ use kernel::{
     cpumask::Cpumask,
     new_mutex,
     prelude::*,
+    str::CString,
     sync::{
         Arc,
         Mutex, //
@@ -338,20 +339,24 @@ impl mgmt::Operations for TestOperations {
     }
 }
 
+/// A management device.
 #[pin_data]
-struct VdpaTest {
+struct Management {
     #[pin]
     _mgmt: mgmt::Registration<TestOperations>,
     // After what refers to it.
     _root: RootDevice,
 }
 
-impl kernel::InPlaceModule for VdpaTest {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(move || {
-            let fail = Step::new(module_parameters::fail.value())?;
-            let root = RootDevice::new(c"vdpa_test", module)?;
+impl Management {
+    fn new(
+        name: &CStr,
+        fail: Step,
+        module: &'static ThisModule,
+    ) -> Result<impl PinInit<Self, Error>> {
+        let root = RootDevice::new(name, module)?;
 
+        Ok(pin_init::pin_init_scope(move || {
             Ok(try_pin_init!(Self {
                 _mgmt <- mgmt::Registration::new(
                     mgmt::Info {
@@ -365,6 +370,31 @@ impl kernel::InPlaceModule for VdpaTest {
                 ),
                 _root: root,
             }))
+        }))
+    }
+}
+
+struct VdpaTest {
+    _management: KVec<Pin<KBox<Management>>>,
+}
+
+impl kernel::Module for VdpaTest {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let fail = Step::new(module_parameters::fail.value())?;
+        let mut management = KVec::new();
+
+        for i in 0..module_parameters::managements.value() {
+            let name = if i == 0 {
+                CString::try_from(c"vdpa_test")?
+            } else {
+                CString::try_from_fmt(fmt!("vdpa_test{i}"))?
+            };
+            let new = KBox::pin_init(Management::new(&name, fail, module)?, GFP_KERNEL)?;
+
+            management.push(new, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            _management: management,
         })
     }
 }
@@ -379,6 +409,10 @@ module! {
         fail: u32 {
             default: 0,
             description: "What fails: 0 - nothing, 1 to 10 - a step of making or using a device",
+        },
+        managements: u32 {
+            default: 1,
+            description: "How many management devices there are: vdpa_test, vdpa_test1, ...",
         },
     },
 }

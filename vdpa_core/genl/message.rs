@@ -168,19 +168,6 @@ impl Message<'_> {
         self.put_bytes(attr, value.to_bytes_with_nul())
     }
 
-    /// Sets flags in the header.
-    pub(super) fn set_flags(&mut self, flags: u32) {
-        const HEADERS: usize = size_of::<bindings::nlmsghdr>() + size_of::<bindings::genlmsghdr>();
-
-        // SAFETY: By the type invariants. The two headers come one after the other, and both are as
-        // long as the alignment of netlink messages asks for.
-        unsafe {
-            let header = self.header.byte_sub(HEADERS).cast::<bindings::nlmsghdr>();
-
-            (*header.as_ptr()).nlmsg_flags |= flags as u16;
-        }
-    }
-
     /// Completes the message.
     pub(super) fn end(self) {
         let mut this = ManuallyDrop::new(self);

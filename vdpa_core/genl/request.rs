@@ -38,7 +38,8 @@ pub(crate) trait Do {
 
 /// How to dump.
 pub(crate) trait Dump {
-    /// Offers all things in turn, always in the same order, to [`DumpRequest::item`].
+    /// Offers all things in turn that have a number larger than [`DumpRequest::last`], in the order
+    /// of their numbers, to [`DumpRequest::item`].
     fn run(request: &mut DumpRequest<'_>) -> Result;
 }
 
@@ -116,25 +117,21 @@ pub(crate) struct DumpRequest<'a> {
     cb: NonNull<bindings::netlink_callback>,
     skb: NonNull<bindings::sk_buff>,
     family: &'a Family,
-    /// How many things have been sent in earlier calls.
-    sent: c_long,
-    /// How many things have been offered in this call.
-    offered: c_long,
+    /// The number of the last thing that is done with, in this call or an earlier one.
+    last: u64,
     _cb: PhantomData<&'a mut bindings::netlink_callback>,
 }
 
 impl DumpRequest<'_> {
-    /// Tells which version of the collection is dumped.
+    /// The number of the last thing that was offered, or 0.
     ///
-    /// If it is another one than in the last call, things may be missing from the answer, or be in
-    /// it twice. The answer says so (`NLM_F_DUMP_INTR`).
-    pub(crate) fn set_generation(&mut self, generation: u32) {
-        // Zero would mean that there are no versions.
-        // SAFETY: By the type invariants.
-        unsafe { (*self.cb.as_ptr()).seq = generation.max(1) };
+    /// A thing keeps its number for as long as it is there, and one that comes gets a larger one. So
+    /// each thing that stays is shown once, whatever comes and goes between the calls.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
     }
 
-    /// Offers a thing. If it was not sent yet, `fill` fills a message for it.
+    /// Offers a thing, for which `fill` fills a message.
     ///
     /// If `fill` returns an error there is no message. With `EOPNOTSUPP` the dump goes on with the
     /// next thing.
@@ -145,16 +142,15 @@ impl DumpRequest<'_> {
     /// be sent in the next call. The dump has to be ended then.
     pub(crate) fn item(
         &mut self,
+        number: u64,
         cmd: u8,
         fill: impl FnOnce(&mut Message<'_>) -> Result,
     ) -> Result {
-        if self.offered >= self.sent {
-            match self.send(cmd, fill) {
-                Err(error) if error != EOPNOTSUPP => return Err(error),
-                _ => (),
-            }
+        match self.send(cmd, fill) {
+            Err(error) if error != EOPNOTSUPP => return Err(error),
+            _ => (),
         }
-        self.offered += 1;
+        self.last = number;
         Ok(())
     }
 
@@ -163,9 +159,6 @@ impl DumpRequest<'_> {
         let mut msg = unsafe { Message::new(self.skb, &self.header(cmd)) }?;
 
         fill(&mut msg)?;
-        if self.is_inconsistent() {
-            msg.set_flags(bindings::NLM_F_DUMP_INTR);
-        }
         msg.end();
         Ok(())
     }
@@ -189,28 +182,16 @@ impl DumpRequest<'_> {
         }
     }
 
-    /// Whether the collection has changed since the last message, as `nl_dump_check_consistent()`
-    /// finds out.
-    fn is_inconsistent(&mut self) -> bool {
-        // SAFETY: By the type invariants.
-        let cb = unsafe { self.cb.as_mut() };
-        let changed = cb.prev_seq != 0 && cb.prev_seq != cb.seq;
-
-        cb.prev_seq = cb.seq;
-        changed
-    }
-
     /// Ends a call: remembers how far it has come, and tells the core whether to call again.
     fn finish(self, result: Result) -> Result<c_int> {
-        // SAFETY: By the type invariants. The arguments are ours.
+        // SAFETY: By the type invariants. The context is ours.
         let len = unsafe {
-            (*self.cb.as_ptr()).__bindgen_anon_1.args[0] = self.offered;
+            context(self.cb).write_unaligned(self.last);
             (*self.skb.as_ptr()).len
         };
 
         match result {
-            // The end of the dump goes into the same buffer. With another call, for nothing but the
-            // end, a change in between would spoil a dump that is complete.
+            // The end of the dump goes into the same buffer.
             Ok(()) => Ok(0),
             // The buffer is full, so there is more. But a single thing that is too large for a
             // buffer is an error.
@@ -218,6 +199,16 @@ impl DumpRequest<'_> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Where a dump keeps a number from one call to the next.
+///
+/// # Safety
+///
+/// `cb` must be valid.
+unsafe fn context(cb: NonNull<bindings::netlink_callback>) -> *mut u64 {
+    // SAFETY: By the safety requirement of this function. The context has room for 48 bytes.
+    unsafe { (&raw mut (*cb.as_ptr()).__bindgen_anon_1).cast() }
 }
 
 /// A `doit` callback.
@@ -268,14 +259,13 @@ pub(super) unsafe extern "C" fn dumpit<D: Dump>(
         let skb = NonNull::new(skb).ok_or(EINVAL)?;
         let cb = NonNull::new(cb).ok_or(EINVAL)?;
         // SAFETY: By the safety requirements of this function: this is what generic netlink keeps
-        // for a dump. The arguments are ours, and zero in the first call.
-        let (family, sent) = unsafe {
-            let cb = cb.as_ref();
-            let info = cb.data.cast::<bindings::genl_dumpit_info>();
+        // for a dump. The context is ours, and zero in the first call.
+        let (family, last) = unsafe {
+            let info = cb.as_ref().data.cast::<bindings::genl_dumpit_info>();
 
             (
                 Family::from_raw((*info).info.family),
-                cb.__bindgen_anon_1.args[0],
+                context(cb).read_unaligned(),
             )
         };
         // INVARIANT: By the safety requirements of this function.
@@ -283,8 +273,7 @@ pub(super) unsafe extern "C" fn dumpit<D: Dump>(
             cb,
             skb,
             family,
-            sent,
-            offered: 0,
+            last,
             _cb: PhantomData,
         };
         let result = D::run(&mut request);

@@ -66,10 +66,10 @@ impl Dump for Get {
     fn run(request: &mut DumpRequest<'_>) -> Result {
         let registry = registry::read()?;
 
-        request.set_generation(registry.generation());
-        registry.try_for_each_managed(|managed| {
-            request.item(cmd::DEV_CONFIG_GET, |msg| fill(msg, managed.dev()))
-        })
+        while let Some((number, managed)) = registry.next_managed(request.last()) {
+            request.item(number, cmd::DEV_CONFIG_GET, |msg| fill(msg, managed.dev()))?;
+        }
+        Ok(())
     }
 }
 

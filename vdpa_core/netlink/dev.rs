@@ -13,7 +13,6 @@ use super::{
     provision::Provision, //
 };
 use crate::{
-    bus,
     genl::{
         Do,
         Dump,
@@ -42,7 +41,7 @@ impl Do for New {
         let mgmtdev = mgmtdev::find(request, &registry)?;
 
         provision.check(request, mgmtdev)?;
-        if bus::find_device(name).is_some() {
+        if registry.find_dev(name).is_some() {
             return Err(request.refuse_attr(
                 attr::DEV_NAME,
                 EEXIST,
@@ -90,7 +89,7 @@ impl Do for Del {
 
         // For the explanation, if it cannot be deleted.
         managed(request, &find_dev(request, &registry)?)?;
-        registry.as_mut().delete(dev_name(request)?)
+        registry.delete(dev_name(request)?)
     }
 }
 
@@ -112,9 +111,10 @@ impl Dump for Get {
     fn run(request: &mut DumpRequest<'_>) -> Result {
         let registry = registry::read()?;
 
-        request.set_generation(registry.generation());
-        registry
-            .try_for_each_managed(|managed| request.item(cmd::DEV_NEW, |msg| fill(msg, managed)))
+        while let Some((number, managed)) = registry.next_managed(request.last()) {
+            request.item(number, cmd::DEV_NEW, |msg| fill(msg, managed))?;
+        }
+        Ok(())
     }
 }
 

@@ -43,9 +43,8 @@ impl Dump for Get {
     fn run(request: &mut DumpRequest<'_>) -> Result {
         let registry = registry::read()?;
 
-        request.set_generation(registry.generation());
-        for mgmtdev in registry.mgmtdevs() {
-            request.item(cmd::MGMTDEV_NEW, |msg| fill(msg, mgmtdev))?;
+        for (number, mgmtdev) in registry.mgmtdevs_after(request.last()) {
+            request.item(number, cmd::MGMTDEV_NEW, |msg| fill(msg, mgmtdev))?;
         }
         Ok(())
     }

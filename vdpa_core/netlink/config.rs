@@ -176,23 +176,36 @@ fn fill_net(msg: &mut Message<'_>, features: Features, config: &NetConfig) -> Re
 
 /// Adds the number of pairs of virtqueues, if the features say that there may be several.
 fn fill_net_pairs(msg: &mut Message<'_>, features: Features, pairs: u16) -> Result {
-    if features.has(bindings::VIRTIO_NET_F_MQ) || features.has(bindings::VIRTIO_NET_F_RSS) {
+    if has_pairs(features) {
         msg.put_u16(attr::DEV_NET_CFG_MAX_VQP, pairs)?;
     }
     Ok(())
 }
 
+/// Whether there may be several pairs of virtqueues, whose number is in the configuration space
+/// then (virtio 1.3, section 5.1.4).
+fn has_pairs(features: Features) -> bool {
+    features.has(bindings::VIRTIO_NET_F_MQ) || features.has(bindings::VIRTIO_NET_F_RSS)
+}
+
 /// Adds what statistics begin with: the negotiated features, and the number of pairs of virtqueues.
+///
+/// The latter is there even if it can only be 1. Parsers that do not find it take it for 0, and
+/// virtqueue 0 for the control queue.
 pub(super) fn fill_net_negotiated(
     msg: &mut Message<'_>,
     locked: &Shared<'_>,
     features: Features,
 ) -> Result {
     let config: NetConfig = Config::read(locked);
-    let pairs = config.u16(offset_of!(virtio_net_config, max_virtqueue_pairs));
+    let pairs = if has_pairs(features) {
+        config.u16(offset_of!(virtio_net_config, max_virtqueue_pairs))
+    } else {
+        1
+    };
 
     msg.put_u64(attr::DEV_NEGOTIATED_FEATURES, features.0, attr::PAD)?;
-    fill_net_pairs(msg, features, pairs)
+    msg.put_u16(attr::DEV_NET_CFG_MAX_VQP, pairs)
 }
 
 fn fill_block(msg: &mut Message<'_>, features: Features, config: &BlockConfig) -> Result {

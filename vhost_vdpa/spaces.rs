@@ -192,7 +192,8 @@ impl Session {
 ///   that the current batch is not for, and a range that the device does not reach,
 /// - `EEXIST` where a range is mapped already,
 /// - `EFAULT` where there is no memory that the device could access in that way,
-/// - `ENOMEM`, also where the process must not lock as much memory (`RLIMIT_MEMLOCK`),
+/// - `ENOMEM`, also where the process must not lock as much memory (`RLIMIT_MEMLOCK`, without
+///   `CAP_IPC_LOCK`),
 /// - `ENOSPC` where there are as many mappings as there can be,
 /// - `EINTR` where the process is being killed,
 /// - what the device returns.

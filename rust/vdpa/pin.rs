@@ -67,11 +67,15 @@ fn pinned_vm(mm: &Mm) -> &Atomic<i64> {
 impl Charge {
     /// Counts pages, unless that makes more than the current process may lock
     /// (`RLIMIT_MEMLOCK`).
+    ///
+    /// One with `CAP_IPC_LOCK` may lock any number, as with `mlock(2)`. It is only asked for where
+    /// the limit is exceeded, for that is when the capability is used.
     #[inline]
     fn new(mm: &Mm, pages: u64) -> Result<Self> {
         // SAFETY: No requirements.
         let limit = unsafe { bindings::rust_vdpa_rlimit(bindings::RLIMIT_MEMLOCK) } as u64;
-        let limit = limit / PAGE_SIZE;
+        // It is not negative, even without a limit.
+        let limit = (limit / PAGE_SIZE) as i64;
         let counter = pinned_vm(mm);
         let mut old = counter.load(Relaxed);
 
@@ -79,10 +83,13 @@ impl Charge {
             let new = u64::try_from(old)
                 .unwrap_or(0)
                 .checked_add(pages)
-                .filter(|&new| new <= limit)
+                .and_then(|new| i64::try_from(new).ok())
                 .ok_or(ENOMEM)?;
 
-            match counter.cmpxchg(old, i64::try_from(new)?, Relaxed) {
+            if new > limit && !may_exceed_limit() {
+                return Err(ENOMEM);
+            }
+            match counter.cmpxchg(old, new, Relaxed) {
                 Ok(_) => break,
                 Err(now) => old = now,
             }
@@ -303,7 +310,7 @@ impl Pinner {
     ///   pages,
     /// - `EFAULT` where the addresses wrap around,
     /// - `ENOMEM` where more memory would be pinned than the process may lock (`RLIMIT_MEMLOCK`,
-    ///   which holds for every process here), and where memory is short.
+    ///   unless it has `CAP_IPC_LOCK`), and where memory is short.
     #[inline]
     pub fn new(mm: &Mm, uaddr: u64, pages: u64, perm: Permission) -> Result<Self> {
         if !is_current(mm) {
@@ -436,6 +443,13 @@ impl Drop for Pinner {
             unsafe { bindings::unpin_user_pages(pages.as_mut_ptr(), pages.len()) };
         }
     }
+}
+
+/// Whether the current process may lock more memory than its limit says.
+#[inline]
+fn may_exceed_limit() -> bool {
+    // SAFETY: No requirements.
+    unsafe { bindings::capable(bindings::CAP_IPC_LOCK as c_int) }
 }
 
 /// Whether an address space is that of the current process.

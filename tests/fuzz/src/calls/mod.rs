@@ -24,7 +24,7 @@ use checks::report::Report;
 use guest::netlink::{controller, Client};
 use guest::vdpa::schema;
 use vhost_client::process::charged;
-use vhost_client::sys::limit_locked_memory;
+use vhost_client::sys::{exceed_locked_memory, limit_locked_memory};
 
 use crate::budget::Budget;
 use crate::coverage::Coverage;
@@ -55,6 +55,8 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
         budget.seed, budget.threads, budget.time
     ));
     limit_locked_memory(None)?;
+    // What is done goes by limits too, which would not hold otherwise.
+    exceed_locked_memory(false)?;
     let family = controller::family(&mut Client::open()?, schema::NAME)?
         .context("there is no family vdpa: vdpa.ko is not loaded")?;
     let shared = Shared::new(family, modules.clone().into());

@@ -12,6 +12,7 @@ mod compat;
 mod doorbell;
 mod ioctl;
 mod mailbox;
+mod privilege;
 
 pub use area::{Advice, Area, PAGE};
 pub use awaited::Awaited;
@@ -20,6 +21,7 @@ pub use compat::{has_32_bit_entry, ioctl32};
 pub use doorbell::{map as map_doorbell, Doorbell};
 pub use ioctl::{ioctl, Argument, Request};
 pub use mailbox::{Mailbox, Place};
+pub use privilege::exceed_locked_memory;
 
 use std::fs::File;
 use std::io;
@@ -59,7 +61,7 @@ pub fn memory_file(len: u64, huge: bool) -> io::Result<File> {
     Ok(file)
 }
 
-/// Sets how many bytes this process may have locked; [`None`] is no limit.
+/// Sets how many bytes this process may have locked, if it is held to that; [`None`] is no limit.
 pub fn limit_locked_memory(bytes: Option<u64>) -> io::Result<()> {
     let bytes = bytes.unwrap_or(libc::RLIM_INFINITY);
     let limit = libc::rlimit {

@@ -19,9 +19,14 @@ pub fn run(setting: &Setting, report: &mut Report) {
         ("exact", exact as fn(&Setting) -> Result<()>),
         ("exceeded-at-once", at_once),
         ("lowered", lowered),
+        ("privileged", privileged),
     ] {
-        let result = check(setting);
-        let unlimited = sys::limit_locked_memory(None).context("lifting the limit");
+        let result = sys::exceed_locked_memory(false)
+            .map_err(Into::into)
+            .and_then(|()| check(setting));
+        let unlimited = sys::limit_locked_memory(None)
+            .and_then(|()| sys::exceed_locked_memory(true))
+            .context("lifting the limit");
 
         report.check(format_args!("maps/limit/{name}"), result.and(unlimited));
     }
@@ -82,6 +87,25 @@ fn lowered(setting: &Setting) -> Result<()> {
     sys::limit_locked_memory(Some(0))?;
     refused(mapper.map(IOVA + 0x10_0000, 50, 1), TOO_MUCH)?;
     mapper.expect_pinned(setting, 50)?;
+    mapper.clear()?;
+    mapper.expect_pinned(setting, 0)
+}
+
+/// Who may exceed the limit does, and what it pins is counted. Another time it counts against the
+/// limit.
+fn privileged(setting: &Setting) -> Result<()> {
+    let mapper = Mapper::new(setting, 100)?;
+
+    sys::limit_locked_memory(Some(0))?;
+    refused(mapper.map(IOVA, 0, 1), TOO_MUCH)?;
+    sys::exceed_locked_memory(true)?;
+    mapper.map(IOVA, 0, 50).context("with CAP_IPC_LOCK")?;
+    mapper.expect_pinned(setting, 50)?;
+    sys::exceed_locked_memory(false)?;
+    refused(mapper.map(IOVA + 0x10_0000, 50, 1), TOO_MUCH)?;
+    allow(1)?;
+    mapper.map(IOVA + 0x10_0000, 50, 1)?;
+    mapper.expect_pinned(setting, 51)?;
     mapper.clear()?;
     mapper.expect_pinned(setting, 0)
 }

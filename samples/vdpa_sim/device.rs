@@ -54,7 +54,6 @@ pub(crate) struct Device<M: Model> {
 impl<M: Model> Device<M> {
     /// Makes a device for `vdpa dev add`.
     pub(crate) fn create(
-        mgmt: &kernel::device::Device,
         name: &CStr,
         config: &mgmt::Config,
         params: Params,
@@ -73,7 +72,8 @@ impl<M: Model> Device<M> {
         UnregisteredDevice::in_software(
             &DeviceInfo {
                 name: Some(name),
-                parent: Some(mgmt),
+                // In `/sys/devices`, where programs look for devices that are no hardware.
+                parent: None,
                 dma_device: None,
                 virtqueues: M::QUEUES,
                 groups: M::GROUPS,

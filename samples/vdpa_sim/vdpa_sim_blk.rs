@@ -56,7 +56,7 @@ impl mgmt::Operations for BlkOperations {
 
     fn dev_add(
         &self,
-        mgmt: &kernel::device::Device,
+        _mgmt: &kernel::device::Device,
         name: &CStr,
         config: &mgmt::Config,
     ) -> Result<UnregisteredDevice<Self::Device>> {
@@ -65,7 +65,7 @@ impl mgmt::Operations for BlkOperations {
             None => new_disk()?,
         };
 
-        Device::create(mgmt, name, config, self.params, Blk::new(disk))
+        Device::create(name, config, self.params, Blk::new(disk))
     }
 }
 

@@ -42,11 +42,11 @@ impl mgmt::Operations for NetOperations {
 
     fn dev_add(
         &self,
-        mgmt: &kernel::device::Device,
+        _mgmt: &kernel::device::Device,
         name: &CStr,
         config: &mgmt::Config,
     ) -> Result<UnregisteredDevice<Self::Device>> {
-        Device::create(mgmt, name, config, self.0, Net::new(config))
+        Device::create(name, config, self.0, Net::new(config))
     }
 
     fn dev_set_attr(&self, device: &Self::Device, config: &mgmt::Config) -> Result {

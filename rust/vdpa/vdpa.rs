@@ -68,6 +68,7 @@ pub mod param;
 pub mod pci;
 mod pin;
 mod provider;
+mod random;
 mod ratelimit;
 mod root_device;
 pub mod rwsem;
@@ -125,6 +126,7 @@ pub use self::{
         SetMap,
         SoftDma, //
     },
+    random::random_mac,
     ratelimit::{
         ratelimit,
         RateLimit, //

@@ -50,6 +50,7 @@ const GROUP_CONTROL: GroupId = GroupId(1);
 const BUDGET: usize = 64;
 
 const MAC_LEN: usize = 6;
+const NO_MAC: [u8; MAC_LEN] = [0; MAC_LEN];
 const DEFAULT_MTU: u16 = 1500;
 
 /// Destination, source, and what is in it.
@@ -141,7 +142,7 @@ fn check_readable(mut reader: Reader<'_, GuestMemory<'_>>) -> Result<(), CursorE
 
 /// A network device.
 pub(crate) struct Net {
-    /// The one that the device was given, which it has again after a reset.
+    /// The one that the device was given, which it has again after a reset. All zero if it has none.
     own_mac: [u8; MAC_LEN],
     mac: [u8; MAC_LEN],
     mtu: u16,
@@ -152,7 +153,7 @@ pub(crate) struct Net {
 
 impl Net {
     pub(crate) fn new(config: &mgmt::Config) -> Self {
-        let mac = config.mac().unwrap_or_default();
+        let mac = initial_mac(config);
 
         Self {
             own_mac: mac,
@@ -169,9 +170,10 @@ impl Net {
         self.mac = mac;
     }
 
-    /// Whether a frame for `destination` is for this device. Broadcasts are multicasts, too.
+    /// Whether a frame for `destination` is for this device. Broadcasts are multicasts, too. Without
+    /// an address every frame is: the driver may have one that it did not say.
     fn accepts(&self, destination: &[u8; MAC_LEN]) -> bool {
-        destination[0] & 1 != 0 || *destination == self.mac
+        destination[0] & 1 != 0 || *destination == self.mac || self.mac == NO_MAC
     }
 
     /// The length of the longest frame with this beginning, in bytes.
@@ -344,6 +346,19 @@ impl Net {
             written: answer.written(),
             moved: 0,
         }
+    }
+}
+
+/// The MAC address that a device begins with. One that is to offer an address and is given none
+/// makes one up. An offer of all zeroes could not be used, and without an offer a driver that has
+/// no control queue could not say which address it took.
+fn initial_mac(config: &mgmt::Config) -> [u8; MAC_LEN] {
+    let offered = config.features().unwrap_or(Net::FEATURES);
+
+    match config.mac() {
+        Some(mac) if mac != NO_MAC => mac,
+        _ if offered.has(bindings::VIRTIO_NET_F_MAC) => vdpa::random_mac(),
+        _ => NO_MAC,
     }
 }
 

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Random values.
+//!
+//! C headers: `include/linux/random.h`, `include/linux/etherdevice.h`
+
+use crate::bindings;
+
+/// Makes up a MAC address: of one interface, and administered locally (IEEE 802, section 8.4), so
+/// that it is none that a vendor has given.
+///
+/// It can be called in any context.
+#[inline]
+pub fn random_mac() -> [u8; 6] {
+    let mut mac = [0; 6];
+
+    // SAFETY: There is room for as many bytes.
+    unsafe { bindings::get_random_bytes(mac.as_mut_ptr().cast(), mac.len()) };
+    mac[0] = mac[0] & !1 | 2;
+    mac
+}

@@ -68,10 +68,11 @@ else
 	$(Q)$(toolbox) setup
 endif
 
-# ONLY_MODULES, if it is set, are those that somebody needs; of the others only the bus is built.
+# ONLY_MODULES, if it is set, are those that somebody needs; of the others only the bus is built, and what
+# simulators use.
 PHONY += modules
 modules: without += $(if $(ONLY_MODULES),$(shell sed -n 's/^obj-$$(\(CONFIG[A-Z_]*\)) += \(.*\)\.o$$/\2 \1/p' Kbuild | \
-	awk -v only=' vdpa $(ONLY_MODULES) ' '!index(only, " " $$1 " ") { print $$2 "=n" }'))
+	awk -v only=' vdpa vdpa_sim $(ONLY_MODULES) ' '!index(only, " " $$1 " ") { print $$2 "=n" }'))
 modules: setup
 	$(Q)mkdir -p $(obj)
 	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules $(without)

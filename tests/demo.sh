@@ -127,7 +127,7 @@ show "the virtual machine ends well" inner demo "$@"
 chapter "The devices and the modules go."
 run vdpa dev del net0
 run vdpa dev del blk0
-for module in vdpa_sim_net vdpa_sim_blk vhost_vdpa vdpa; do
+for module in vdpa_sim_net vdpa_sim_blk vdpa_sim vhost_vdpa vdpa; do
 	run rmmod $module
 done
 done_right "No device, thread or reference is left." guest counts --compare /tmp/before --slack-kb 16384

@@ -35,12 +35,19 @@ use vdpa::{
     UnregisteredDevice, //
 };
 
-vdpa::module_param!(vdpa_sim_blk.batch_mapping: int = 1, "Batched mapping: 1 - enable, 0 - disable");
+// Where they are not given, those of vdpa_sim are used.
 vdpa::module_param!(
-    vdpa_sim_blk.max_iotlb_entries: int = 1 << 20,
+    vdpa_sim_blk.batch_mapping: int = vdpasim_batch_mapping or 1,
+    "Batched mapping: 1 - enable, 0 - disable"
+);
+vdpa::module_param!(
+    vdpa_sim_blk.max_iotlb_entries: int = vdpasim_max_iotlb_entries or 1 << 20,
     "Maximum number of mappings of an address space (2 or more)"
 );
-vdpa::module_param!(vdpa_sim_blk.use_va: bool = true, "Map virtual addresses of processes");
+vdpa::module_param!(
+    vdpa_sim_blk.use_va: bool = vdpasim_use_va or true,
+    "Map virtual addresses of processes"
+);
 vdpa::module_param!(vdpa_sim_blk.shared_backend: bool = false, "All devices share one disk");
 
 /// The management device.

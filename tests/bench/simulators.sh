@@ -107,7 +107,7 @@ load stock/virtio_net
 load stock/virtio_blk
 load stock/null_blk nr_devices=1 irqmode=0 gb=1
 for who in c ours c ours c ours; do
-	from=$(core_of $who) common=
+	from=$(core_of $who) common=vdpa_sim
 	if [ $who = c ]; then
 		common="vdpa_sim vringh"
 		net_without
@@ -123,8 +123,7 @@ for who in c ours c ours c ours; do
 	memory $who net
 	# shellcheck disable=SC2086
 	result $who "vdpa_sim_net.ko with what it needs" "$(loaded_size vdpa_sim_net $common)" bytes
-	unload vdpa_sim_net
-	[ $who = ours ] || unload vdpa_sim
+	unload vdpa_sim_net vdpa_sim
 
 	load $who/vdpa_sim_blk
 	vdpa dev add name blk0 mgmtdev vdpasim_blk
@@ -133,8 +132,7 @@ for who in c ours c ours c ours; do
 	vdpa dev del blk0
 	# shellcheck disable=SC2086
 	result $who "vdpa_sim_blk.ko with what it needs" "$(loaded_size vdpa_sim_blk $common)" bytes
-	unload vdpa_sim_blk
-	[ $who = ours ] || unload vdpa_sim
+	unload vdpa_sim_blk vdpa_sim
 	result $who "vdpa.ko" "$(loaded_size vdpa)" bytes
 	result $who "virtio_vdpa.ko" "$(loaded_size virtio_vdpa)" bytes
 	unload virtio_vdpa vdpa

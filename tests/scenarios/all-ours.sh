@@ -56,7 +56,7 @@ check "it is shown" eval "vdpa dev config show net0 | grep -q 52:54:00:aa:bb:cc"
 
 check "the transport is unloaded with devices bound to it" unload virtio_vdpa
 check "the network device remains" eval "vdpa dev show net0 | grep -q 'max_vqs 3'"
-check "the simulators are unloaded with their devices there" unload vdpa_sim_net vdpa_sim_blk
+check "the simulators are unloaded with their devices there" unload vdpa_sim_net vdpa_sim_blk vdpa_sim
 check "which are gone" eval "! vdpa dev show | grep -q ."
 nothing_left vdpa
 checks guest counts --compare /tmp/before --slack-kb 16384

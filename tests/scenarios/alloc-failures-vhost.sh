@@ -33,4 +33,4 @@ for step in map map-batch unmap unmap-half start close; do
 	checks vhost-client failures --dev "$(vhost_of net0)" --anon --only $step
 done
 check "it is deleted" vdpa dev del net0
-check "all is unloaded" unload vdpa_sim_net vdpa_sim_blk vhost_vdpa vdpa
+check "all is unloaded" unload vdpa_sim_net vdpa_sim_blk vdpa_sim vhost_vdpa vdpa

@@ -30,4 +30,4 @@ checks guest failures --mgmtdev vdpasim_blk --every 29
 module virtio_vdpa
 lost_by __netif_set_xps_queue
 checks guest failures --mgmtdev vdpasim_net --every 11
-check "all is unloaded" unload virtio_vdpa vdpa_sim_net vdpa_sim_blk vdpa
+check "all is unloaded" unload virtio_vdpa vdpa_sim_net vdpa_sim_blk vdpa_sim vdpa

@@ -31,4 +31,4 @@ refused "features that are not there" "" vdpa dev add name n mgmtdev vdpasim_net
 refused "statistics of a queue that is not there" "3" vdpa dev vstats show net0 qidx 3
 check "nothing came of all that" eval "[ \$(vdpa dev show | wc -l) = 1 ]"
 check "the device is deleted" vdpa dev del net0
-check "the modules are unloaded" unload vdpa_sim_net vdpa_sim_blk virtio_vdpa vdpa
+check "the modules are unloaded" unload vdpa_sim_net vdpa_sim_blk vdpa_sim virtio_vdpa vdpa

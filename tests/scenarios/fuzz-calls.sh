@@ -31,4 +31,4 @@ guest counts >/tmp/before
 lost_by device_set_deferred_probe_reason
 checks fuzz calls --seed $seed --seconds $seconds
 checks guest counts --compare /tmp/before --slack-kb 16384
-check "all is unloaded" unload vdpa_sim_net vdpa_sim_blk virtio_vdpa vhost_vdpa vdpa
+check "all is unloaded" unload vdpa_sim_net vdpa_sim_blk vdpa_sim virtio_vdpa vhost_vdpa vdpa

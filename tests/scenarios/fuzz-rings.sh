@@ -34,4 +34,4 @@ for use_va in 1 0; do
 done
 check "the simulators are there again" simulators 1
 checks guest counts --compare /tmp/before --slack-kb 16384
-check "all is unloaded" unload vdpa_sim_net vdpa_sim_blk vhost_vdpa vdpa
+check "all is unloaded" unload vdpa_sim_net vdpa_sim_blk vdpa_sim vhost_vdpa vdpa

@@ -30,7 +30,7 @@ unload_orders() {
 			! rmmod vdpa 2>/dev/null || return
 			unload "$name" || return
 		done
-		unload vdpa || return
+		unload vdpa vdpa_sim || return
 	done
 }
 
@@ -109,7 +109,7 @@ load stock/virtio_blk
 if ! debugging; then
 	load_all
 	delete_busy 20
-	unload vdpa_sim_net vdpa_sim_blk virtio_vdpa vdpa
+	unload vdpa_sim_net vdpa_sim_blk vdpa_sim virtio_vdpa vdpa
 	unload_orders "with devices"
 fi
 guest counts >/tmp/before
@@ -119,5 +119,5 @@ check "unloaded in every order, with devices in use" unload_orders "with devices
 load_all
 check "deleted $times times during traffic" delete_busy $times
 check "no device is left" eval "! vdpa dev show | grep -q ."
-nothing_left vdpa_sim_net vdpa_sim_blk virtio_vdpa vdpa
+nothing_left vdpa_sim_net vdpa_sim_blk vdpa_sim virtio_vdpa vdpa
 checks guest counts --compare /tmp/before --slack-kb 8192

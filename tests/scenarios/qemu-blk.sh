@@ -36,5 +36,5 @@ check "what the inner guest left can be mounted" mount -t ext4 "/dev/$(disk_of b
 check "its files have their contents" same_sums /mnt
 check "it is unmounted" umount /mnt
 check "the device is deleted" vdpa dev del blk0
-nothing_left vdpa_sim_blk virtio_vdpa vhost_vdpa vdpa
+nothing_left vdpa_sim_blk vdpa_sim virtio_vdpa vhost_vdpa vdpa
 checks guest counts --compare /tmp/before --slack-kb 16384

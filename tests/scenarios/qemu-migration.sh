@@ -116,5 +116,5 @@ tell back quit
 # shellcheck disable=SC2154 # Set by machine.
 check "the virtual machines end" slowly 30 eval "has_ended $other && has_ended $back"
 check "no frame was lost, none came again, and none was mixed up" in_order
-nothing_left vdpa_sim_net vdpa_sim_blk vhost_vdpa vdpa
+nothing_left vdpa_sim_net vdpa_sim_blk vdpa_sim vhost_vdpa vdpa
 checks guest counts --compare /tmp/before --slack-kb 16384

@@ -39,5 +39,5 @@ check "the virtqueues of the first device are the guest's" traced "set_dev_vring
 check "those of the second are QEMU's" traced "set_dev_vring_base .*index: 1 .*svq: 1"
 check "the first device is deleted" vdpa dev del net0
 check "the second, too" vdpa dev del net1
-nothing_left vdpa_sim_net vhost_vdpa vdpa
+nothing_left vdpa_sim_net vdpa_sim vhost_vdpa vdpa
 checks guest counts --compare /tmp/before --slack-kb 16384

@@ -28,5 +28,5 @@ checks inner frames -D /tmp/trace -trace "vhost_vdpa_set_vring_*" \
 first=$(grep -m 1 -o -E "vring_(enable_one|addr) .*enable: 1|vring_addr" /tmp/trace)
 check "it was enabled first" eval "echo '$first' | grep -q enable"
 check "the device is deleted" vdpa dev del net0
-nothing_left vdpa_sim_net vhost_vdpa vdpa
+nothing_left vdpa_sim_net vdpa_sim vhost_vdpa vdpa
 checks guest counts --compare /tmp/before --slack-kb 16384

@@ -49,7 +49,7 @@ sleep 2
 check "the network device is deleted, at once" within 5 vdpa dev del net0
 check "the block device is deleted, at once" within 5 vdpa dev del blk0
 check "none is left" eval "! vdpa dev show | grep -q ."
-check "the simulators are unloaded" unload vdpa_sim_net vdpa_sim_blk
+check "the simulators are unloaded" unload vdpa_sim_net vdpa_sim_blk vdpa_sim
 check "QEMU goes on" kill -0 $qemu
 kill $qemu
 check "and ends when it is told to" slowly 60 has_ended $qemu || { kill -9 $qemu && cat /tmp/qemu.log; }

@@ -63,12 +63,11 @@ record() {
 	load "$1/virtio_vdpa"
 	usleep 500000
 	show >"/tmp/$1-$2.bound" 2>&1
+	places >"/tmp/$1-$2.places" 2>&1
 	well_formed "$1"
 	vdpa dev set name a mac 52:54:00:aa:bb:cc
 	vdpa dev config show a >"/tmp/$1-$2.changed" 2>&1
-	unload virtio_vdpa vdpa_sim_net vdpa_sim_blk
-	[ "$2" = ours ] || unload vdpa_sim
-	unload vdpa
+	unload virtio_vdpa vdpa_sim_net vdpa_sim_blk vdpa_sim vdpa
 }
 
 same() {
@@ -92,9 +91,10 @@ for simulators in c ours; do
 	check "$simulators: before a driver is bound" same "$simulators.unbound"
 	check "$simulators: with a driver at work" same "$simulators.bound"
 	check "$simulators: after a change" same "$simulators.changed"
+	check "$simulators: places in sysfs" same "$simulators.places"
 	check "$simulators: there is something to compare" \
-		eval "grep -q 'rx packets' /tmp/ours-$simulators.bound && grep -q 52:54:00:aa:bb:cc /tmp/ours-$simulators.changed"
+		eval "grep -q 'rx packets' /tmp/ours-$simulators.bound && grep -q '/sys/devices/a/virtio' /tmp/ours-$simulators.places && grep -q 52:54:00:aa:bb:cc /tmp/ours-$simulators.changed"
 done
-for state in unbound bound changed; do
+for state in unbound bound changed places; do
 	check "our simulators look as those in C: $state" same_devices $state
 done

@@ -24,4 +24,4 @@ net_traffic net0
 disk_traffic blk0
 check "the network device is deleted" vdpa dev del net0
 check "the block device is deleted" vdpa dev del blk0
-nothing_left vdpa_sim_net vdpa_sim_blk virtio_vdpa vdpa
+nothing_left vdpa_sim_net vdpa_sim_blk vdpa_sim virtio_vdpa vdpa

@@ -41,5 +41,6 @@ for use_va in 1 0; do
 	drive_net net0
 	gone net0 running rmmod vdpa_sim_net
 	gone blk0 running rmmod vdpa_sim_blk
+	unload vdpa_sim
 done
 checks guest counts --compare /tmp/before --slack-kb 8192

@@ -25,6 +25,6 @@ for batch in 1 0; do
 		# shellcheck disable=SC2086 # Options.
 		checks vhost-client maps --dev "$(vhost_of net0)" $many $memory $pieces
 	done
-	check "it goes with its module" unload vdpa_sim_net
+	check "it goes with its module" unload vdpa_sim_net vdpa_sim
 done
 checks guest counts --compare /tmp/before --slack-kb 8192

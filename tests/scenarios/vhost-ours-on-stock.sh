@@ -20,7 +20,7 @@ drive_net net0
 drive_blk blk0
 checks vhost-client states --dev "$(vhost_of net0)"
 checks vhost-client states --dev "$(vhost_of blk0)"
-unload vdpa_sim_net vdpa_sim_blk
+unload vdpa_sim_net vdpa_sim_blk vdpa_sim
 
 for use_va in 1 0; do
 	load c/vdpa_sim use_va=$use_va

@@ -23,6 +23,6 @@ for batch in 1 0; do
 	drive_blk blk0 --anon
 	checks vhost-client states --dev "$(vhost_of net0)"
 	[ $batch = 1 ] || checks vhost-client states --dev "$(vhost_of blk0)"
-	check "the devices go with their modules" unload vdpa_sim_net vdpa_sim_blk
+	check "the devices go with their modules" unload vdpa_sim_net vdpa_sim_blk vdpa_sim
 done
 checks guest counts --compare /tmp/before --slack-kb 8192

@@ -24,5 +24,5 @@ for use_va in 1 0; do
 	# The C driver holds the lock of the process's mappings while it tells the device of one.
 	checks vhost-client stress --dev "$(vhost_of net0)" --only mappings
 	checks vhost-client stress --dev "$(vhost_of blk0)" --only mappings
-	check "the devices go with their modules" unload vdpa_sim_net vdpa_sim_blk
+	check "the devices go with their modules" unload vdpa_sim_net vdpa_sim_blk vdpa_sim
 done

@@ -20,6 +20,6 @@ for use_va in 1 0; do
 	check "a block device is added" add_blk blk0
 	checks vhost-client stress --dev "$(vhost_of net0)" --seed 1$use_va
 	[ $use_va = 0 ] || checks vhost-client stress --dev "$(vhost_of blk0)" --seed 2
-	check "the devices go with their modules" unload vdpa_sim_net vdpa_sim_blk
+	check "the devices go with their modules" unload vdpa_sim_net vdpa_sim_blk vdpa_sim
 done
 checks guest counts --compare /tmp/before --slack-kb 16384

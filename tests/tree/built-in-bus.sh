@@ -3,7 +3,7 @@
 #
 # title: a kernel with our bus built in: drivers in C and in Rust
 # modules: stock/vduse stock/vp_vdpa stock/virtio_vdpa stock/vhost_vdpa
-# modules: stock/vdpa_sim_net stock/vdpa_sim_blk stock/vdpa_null stock/vdpa_test stock/ifcvf
+# modules: stock/vdpa_sim stock/vdpa_sim_net stock/vdpa_sim_blk stock/vdpa_null stock/vdpa_test stock/ifcvf
 # modules: stock/virtio_net stock/virtio_blk
 # tools: vdpa guest qemu-storage-daemon
 # files: tests/ifcvf.sh
@@ -63,7 +63,7 @@ check "it is deleted" vdpa dev del vf0
 check "vp_vdpa is unloaded" unload vp_vdpa
 
 # Ours, over the same bus.
-for module in vhost_vdpa vdpa_sim_net vdpa_sim_blk ifcvf vdpa_null vdpa_test; do
+for module in vhost_vdpa vdpa_sim vdpa_sim_net vdpa_sim_blk ifcvf vdpa_null vdpa_test; do
 	check "our $module is loaded" load stock/$module
 	check "which is ours" eval "strings /modules/stock/$module.ko | grep -q '^author=rust-vdpa'"
 done
@@ -74,4 +74,4 @@ interface=$(ls /sys/bus/vdpa/devices/net0/virtio*/net)
 check "its interface comes up" ip link set "$interface" up
 checks guest frames --if "$interface" --count 200 --size 64 --inflight 8
 check "both are deleted" eval "vdpa dev del blk0 && vdpa dev del net0"
-check "all is unloaded" unload vdpa_test vdpa_null ifcvf vdpa_sim_blk vdpa_sim_net vhost_vdpa virtio_vdpa
+check "all is unloaded" unload vdpa_test vdpa_null ifcvf vdpa_sim_blk vdpa_sim_net vdpa_sim vhost_vdpa virtio_vdpa

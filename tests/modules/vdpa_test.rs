@@ -14,8 +14,17 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::{
+        atomic::{
+            AtomicFlag,
+            Full,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     },
 };
 use vdpa::{
@@ -309,7 +318,27 @@ impl ConfigOps for Test {
     }
 }
 
-struct TestOperations(Step);
+struct TestOperations {
+    fail: Step,
+    /// How long each operation takes.
+    delay: Delta,
+    /// One is being done.
+    busy: AtomicFlag,
+}
+
+impl TestOperations {
+    /// Takes its time, as hardware does. Fails where another operation is being done: the bus has
+    /// promised that there is none.
+    fn work(&self) -> Result {
+        if self.busy.xchg(true, Full) {
+            pr_err!("two operations at a time\n");
+            return Err(EBUSY);
+        }
+        fsleep(self.delay);
+        self.busy.store(false, Relaxed);
+        Ok(())
+    }
+}
 
 #[vtable]
 impl mgmt::Operations for TestOperations {
@@ -321,7 +350,8 @@ impl mgmt::Operations for TestOperations {
         name: &CStr,
         _config: &mgmt::Config,
     ) -> Result<UnregisteredDevice<Test>> {
-        if self.0 == Step::Add {
+        self.work()?;
+        if self.fail == Step::Add {
             return Err(EIO);
         }
         UnregisteredDevice::new(
@@ -334,8 +364,17 @@ impl mgmt::Operations for TestOperations {
                 address_spaces: 1,
                 use_va: false,
             },
-            Test::new(self.0),
+            Test::new(self.fail),
         )
+    }
+
+    fn dev_del(&self, _device: &Test) {
+        // It says so in the log if something is wrong.
+        let _ = self.work();
+    }
+
+    fn dev_set_attr(&self, _device: &Test, _config: &mgmt::Config) -> Result {
+        self.work()
     }
 }
 
@@ -351,7 +390,7 @@ struct Management {
 impl Management {
     fn new(
         name: &CStr,
-        fail: Step,
+        operations: TestOperations,
         module: &'static ThisModule,
     ) -> Result<impl PinInit<Self, Error>> {
         let root = RootDevice::new(name, module)?;
@@ -366,7 +405,7 @@ impl Management {
                         features: FEATURES,
                         max_virtqueues: QUEUES as u32,
                     },
-                    TestOperations(fail),
+                    operations,
                 ),
                 _root: root,
             }))
@@ -389,9 +428,14 @@ impl kernel::Module for VdpaTest {
             } else {
                 CString::try_from_fmt(fmt!("vdpa_test{i}"))?
             };
-            let new = KBox::pin_init(Management::new(&name, fail, module)?, GFP_KERNEL)?;
+            let operations = TestOperations {
+                fail,
+                delay: Delta::from_millis(module_parameters::delay.value().into()),
+                busy: AtomicFlag::new(false),
+            };
+            let new = Management::new(&name, operations, module)?;
 
-            management.push(new, GFP_KERNEL)?;
+            management.push(KBox::pin_init(new, GFP_KERNEL)?, GFP_KERNEL)?;
         }
         Ok(Self {
             _management: management,
@@ -409,6 +453,10 @@ module! {
         fail: u32 {
             default: 0,
             description: "What fails: 0 - nothing, 1 to 10 - a step of making or using a device",
+        },
+        delay: u32 {
+            default: 0,
+            description: "How long adding, deleting and changing a device takes, in milliseconds",
         },
         managements: u32 {
             default: 1,

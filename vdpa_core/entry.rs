@@ -9,6 +9,7 @@ use crate::{
     bus,
     config,
     device::Registered,
+    devices,
     lifecycle,
     mgmtdev::MgmtDev,
     registry, //
@@ -115,6 +116,7 @@ pub(crate) unsafe extern "C" fn _vdpa_register_device(
             if (*vdev).mdev.is_null() {
                 return Err(EINVAL);
             }
+            registry::assert_operating((*vdev).mdev);
             lifecycle::register(Device::from_raw(vdev), nvqs).map(|()| 0)
         }
     })
@@ -134,10 +136,12 @@ pub(crate) unsafe extern "C" fn vdpa_register_device(
     vdev: *mut bindings::vdpa_device,
     nvqs: u32,
 ) -> c_int {
-    let _guard = registry::write_unkillable();
-
-    // SAFETY: By the safety requirements of this function.
-    from_result(|| unsafe { lifecycle::register(Device::from_raw(vdev), nvqs) }.map(|()| 0))
+    from_result(|| {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { lifecycle::register(Device::from_raw(vdev), nvqs) }?;
+        devices::arrive(vdev);
+        Ok(0)
+    })
 }
 
 /// Unregisters a device, for a parent that is called by a management command.
@@ -149,7 +153,7 @@ pub(crate) unsafe extern "C" fn vdpa_register_device(
 pub(crate) unsafe extern "C" fn _vdpa_unregister_device(vdev: *mut bindings::vdpa_device) {
     // SAFETY: By the safety requirements of this function; a valid pointer is not NULL.
     unsafe {
-        warn_on!((*vdev).mdev.is_null());
+        registry::assert_operating((*vdev).mdev);
         lifecycle::unregister(NonNull::new_unchecked(vdev));
     }
 }
@@ -161,8 +165,6 @@ pub(crate) unsafe extern "C" fn _vdpa_unregister_device(vdev: *mut bindings::vdp
 /// `vdev` must be registered.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vdpa_unregister_device(vdev: *mut bindings::vdpa_device) {
-    let _guard = registry::write_unkillable();
-
     // SAFETY: By the safety requirements of this function; a valid pointer is not NULL.
     unsafe { lifecycle::unregister(NonNull::new_unchecked(vdev)) };
 }
@@ -213,7 +215,7 @@ pub(crate) unsafe extern "C" fn vdpa_mgmtdev_register(mdev: *mut bindings::vdpa_
         let mdev = unsafe { MgmtDev::try_from_raw(mdev) }?;
 
         // SAFETY: As above.
-        unsafe { registry::write_unkillable().add_mgmtdev(mdev) }.map(|()| 0)
+        unsafe { registry::register(mdev) }.map(|()| 0)
     })
 }
 
@@ -224,9 +226,7 @@ pub(crate) unsafe extern "C" fn vdpa_mgmtdev_register(mdev: *mut bindings::vdpa_
 /// `mdev` must be registered.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vdpa_mgmtdev_unregister(mdev: *mut bindings::vdpa_mgmt_dev) {
-    let there = registry::write_unkillable().remove_mgmtdev(mdev);
-
-    warn_on!(!there);
+    warn_on!(!registry::unregister(mdev));
 }
 
 /// Reads from the configuration space, for a driver.

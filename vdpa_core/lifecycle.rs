@@ -9,8 +9,8 @@
 //!
 //! # Locking
 //!
-//! Registration is serialised by the lock of [`registry`], so that a name that was found to be free
-//! stays so. Indices need no lock.
+//! A name is entered into the table of [`devices`] before the device is registered, so that no other
+//! one gets it meanwhile. Indices need no lock.
 
 use crate::{
     bus,
@@ -19,8 +19,7 @@ use crate::{
     module_static::{
         Initialised,
         ModuleStatic, //
-    },
-    registry, //
+    }, //
 };
 use core::{
     alloc::Layout,
@@ -196,7 +195,8 @@ unsafe extern "C" fn release(dev: *mut bindings::device) {
     }
 }
 
-/// Puts a device with `nvqs` virtqueues onto the bus, with the registry locked for writing.
+/// Puts a device with `nvqs` virtqueues onto the bus. It is found after it has
+/// [arrived](devices::arrive).
 ///
 /// # Errors
 ///
@@ -208,8 +208,6 @@ unsafe extern "C" fn release(dev: *mut bindings::device) {
 /// The device must not be registered yet, and nobody else may register it. Its parent must not be
 /// unregistered meanwhile.
 pub(crate) unsafe fn register(dev: &Device, nvqs: u32) -> Result {
-    registry::assert_held_write();
-
     // SAFETY: The device is not on the bus yet, so nobody reads the number.
     unsafe { (*dev.as_raw()).nvqs = nvqs };
 
@@ -278,14 +276,14 @@ unsafe fn check_place(dev: &Device) -> Result {
     Ok(())
 }
 
-/// Takes a device from the bus, with the registry locked for writing, and drops the reference that
-/// [`alloc`] made.
+/// Takes a device from the bus, when nobody has commands for it any more, and drops the reference
+/// that [`alloc`] made.
 ///
 /// # Safety
 ///
 /// The device must be registered, and may be gone afterwards.
 pub(crate) unsafe fn unregister(dev: NonNull<bindings::vdpa_device>) {
-    registry::assert_held_write();
+    devices::leave(dev.as_ptr());
     // SAFETY: By the safety requirements of this function. The device is not used any more after
     // its reference was dropped.
     unsafe {

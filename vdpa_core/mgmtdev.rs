@@ -4,17 +4,13 @@
 //!
 //! # Locking
 //!
-//! The list of management devices, and everything a management device is asked to do, is protected
-//! by the lock of [`registry`](crate::registry). Additions, deletions and changes of vDPA devices
-//! are asked for with that lock held for writing, and changes with the device's `cf_lock` too.
+//! A management device is asked to do one thing at a time: see [`registry`](crate::registry).
+//! Changes of a device are asked for with its `cf_lock` held for writing, too.
 
 use crate::{
     config::lock_exclusive,
-    device::Registered,
-    numbered::Numbered,
-    registry::Registry, //
+    device::Registered, //
 };
-use core::ptr::NonNull;
 use kernel::{
     device,
     error::to_result,
@@ -23,7 +19,6 @@ use kernel::{
 };
 use vdpa::{
     bindings,
-    rwsem::WriteGuard,
     Features, //
 };
 
@@ -39,7 +34,7 @@ pub(crate) struct MgmtDev(Opaque<bindings::vdpa_mgmt_dev>);
 // SAFETY: The operations of a management device may be called from any thread.
 unsafe impl Send for MgmtDev {}
 
-// SAFETY: As above; all that is changed is protected by the lock of the registry.
+// SAFETY: As above; the structure is not changed while it is registered.
 unsafe impl Sync for MgmtDev {}
 
 /// The device types that a management device can make.
@@ -166,16 +161,19 @@ impl MgmtDev {
     }
 
     /// Asks for a new device.
-    pub(crate) fn dev_add(
+    ///
+    /// # Safety
+    ///
+    /// The lock of its operations must be held.
+    pub(crate) unsafe fn dev_add(
         &self,
-        _registry: &WriteGuard<'_, Registry>,
         name: &CStr,
         config: &bindings::vdpa_dev_set_config,
     ) -> Result {
         let op = self.ops().dev_add.ok_or(EOPNOTSUPP)?;
 
         // SAFETY: The operation belongs to this management device; the arguments are valid during
-        // the call.
+        // the call. The rest is the safety requirement of this function.
         to_result(unsafe { op(self.as_raw(), name.as_char_ptr(), config) })
     }
 
@@ -183,13 +181,36 @@ impl MgmtDev {
     ///
     /// # Safety
     ///
-    /// The device must be registered, and made by this management device. The registry must be
-    /// locked for writing. Afterwards the device must not be taken for registered any more.
+    /// The lock of its operations must be held. The device must be registered, made by this
+    /// management device, and the caller's to delete. Afterwards it must not be taken for
+    /// registered any more.
     pub(crate) unsafe fn dev_del(&self, dev: *mut bindings::vdpa_device) {
         if let Some(op) = self.ops().dev_del {
             // SAFETY: By the safety requirements of this function.
             unsafe { op(self.as_raw(), dev) };
         }
+    }
+
+    /// Asks for attributes of a device to be changed.
+    ///
+    /// Returns [`None`] if it cannot change any.
+    ///
+    /// # Safety
+    ///
+    /// The lock of its operations must be held, and the device be made by this management device.
+    pub(crate) unsafe fn dev_set_attr(
+        &self,
+        dev: Registered<'_>,
+        config: &bindings::vdpa_dev_set_config,
+    ) -> Option<Result> {
+        let op = self.ops().dev_set_attr?;
+        let _locked = lock_exclusive(dev);
+
+        // SAFETY: By the safety requirements of this function. The attributes are valid during the
+        // call.
+        Some(to_result(unsafe {
+            op(self.as_raw(), dev.as_raw(), config)
+        }))
     }
 }
 
@@ -223,88 +244,5 @@ impl<'a> Managed<'a> {
     /// The management device that made it.
     pub(crate) fn mgmtdev(self) -> &'a MgmtDev {
         self.mgmtdev
-    }
-
-    /// Asks the management device to change attributes of the device.
-    ///
-    /// Returns [`None`] if it cannot change any.
-    pub(crate) fn set_attr(
-        self,
-        _registry: &WriteGuard<'_, Registry>,
-        config: &bindings::vdpa_dev_set_config,
-    ) -> Option<Result> {
-        let op = self.mgmtdev.ops().dev_set_attr?;
-        let _locked = lock_exclusive(self.dev);
-
-        // SAFETY: By the type invariants, the operation is there for this device. The attributes
-        // are valid during the call.
-        Some(to_result(unsafe {
-            op(self.mgmtdev.as_raw(), self.dev.as_raw(), config)
-        }))
-    }
-}
-
-/// The management devices, in the order of their registration.
-pub(crate) struct MgmtDevList(Numbered<Entry>);
-
-/// An entry of the list.
-///
-/// # Invariants
-///
-/// The invariants of [`MgmtDev`] hold for as long as the entry is in the list.
-struct Entry(NonNull<bindings::vdpa_mgmt_dev>);
-
-// SAFETY: The operations of a management device may be called from any thread.
-unsafe impl Send for Entry {}
-
-// SAFETY: As above; `MgmtDev`, which is what is shared, is `Sync`.
-unsafe impl Sync for Entry {}
-
-impl Entry {
-    fn get(&self) -> &MgmtDev {
-        // SAFETY: By the type invariant.
-        unsafe { MgmtDev::from_raw(self.0.as_ptr()) }
-    }
-}
-
-impl MgmtDevList {
-    /// Makes an empty list.
-    pub(crate) const fn new() -> Self {
-        Self(Numbered::new())
-    }
-
-    /// The management devices.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &MgmtDev> {
-        self.0.iter().map(Entry::get)
-    }
-
-    /// Those after a number, each with its own.
-    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = (u64, &MgmtDev)> {
-        self.0
-            .after(number)
-            .map(|(number, entry)| (number, entry.get()))
-    }
-
-    /// Adds a management device at the end.
-    ///
-    /// # Errors
-    ///
-    /// `EEXIST` if it is in the list already; `ENOMEM`.
-    ///
-    /// # Safety
-    ///
-    /// The management device must be valid until it is [removed](Self::remove).
-    pub(crate) unsafe fn add(&mut self, mdev: &MgmtDev) -> Result {
-        if self.iter().any(|other| other.as_raw() == mdev.as_raw()) {
-            return Err(EEXIST);
-        }
-        // INVARIANT: By the safety requirement of this function.
-        self.0.push(Entry(NonNull::from(mdev).cast()))?;
-        Ok(())
-    }
-
-    /// Removes a management device, and returns whether it was in the list.
-    pub(crate) fn remove(&mut self, mdev: *mut bindings::vdpa_mgmt_dev) -> bool {
-        self.0.take(|entry| entry.0.as_ptr() == mdev).is_some()
     }
 }

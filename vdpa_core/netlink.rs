@@ -17,8 +17,9 @@
 //!
 //! # Locking
 //!
-//! Handlers run concurrently. Each takes the lock of [`registry`](crate::registry) first, killably,
-//! and releases it before it answers.
+//! Handlers run concurrently. Each waits, killably, for the management device or the device that it
+//! is about, and for no other: see [`registry`](crate::registry). It has let go of both before it
+//! answers.
 //!
 //! UAPI header: `include/uapi/linux/vdpa.h`
 
@@ -33,8 +34,14 @@ mod provision;
 mod stats;
 
 use crate::{
+    devices::{
+        self,
+        Handle, //
+    },
     genl::{
+        DumpRequest,
         Family,
+        Message,
         Operation,
         Policies,
         Policy,
@@ -44,8 +51,8 @@ use crate::{
     lifecycle::NAME_MAX,
     mgmtdev::Managed,
     registry::{
-        Found,
-        Registry, //
+        self,
+        Management, //
     },
     Vdpa, //
 };
@@ -120,29 +127,68 @@ fn dev_name<'a>(request: &Request<'a>) -> Result<&'a CStr> {
     })
 }
 
-/// Finds the device of a request.
-fn find_dev<'a>(request: &Request<'_>, registry: &'a Registry) -> Result<Found<'a>> {
-    let name = dev_name(request)?;
-
-    registry.find_dev(name).ok_or_else(|| {
-        request.refuse_attr(
-            attr::DEV_NAME,
-            ENODEV,
-            fmt!("no device \"{}\"", Shortened(name)),
-        )
-    })
+/// Refuses a request for a device that is not there.
+fn no_such_dev(request: &Request<'_>, name: &CStr) -> Error {
+    request.refuse_attr(
+        attr::DEV_NAME,
+        ENODEV,
+        fmt!("no device \"{}\"", Shortened(name)),
+    )
 }
 
-/// Returns a device of a request with its management device, which it has to have.
-fn managed<'a>(request: &Request<'_>, found: &'a Found<'_>) -> Result<Managed<'a>> {
-    found.managed().ok_or_else(|| {
-        request.refuse_attr(
-            attr::DEV_NAME,
-            EINVAL,
-            fmt!(
-                "\"{}\" is its driver's, not made with \"vdpa dev add\"",
-                Shortened(found.name())
-            ),
-        )
-    })
+/// Refuses a request for a device that has no management device, which it has to have.
+fn not_managed(request: &Request<'_>, name: &CStr) -> Error {
+    request.refuse_attr(
+        attr::DEV_NAME,
+        EINVAL,
+        fmt!(
+            "\"{}\" is its driver's, not made with \"vdpa dev add\"",
+            Shortened(name)
+        ),
+    )
+}
+
+/// Has `f` do something with the device of a request, which stays registered meanwhile.
+fn with_dev<R>(request: &Request<'_>, f: impl FnOnce(Managed<'_>) -> Result<R>) -> Result<R> {
+    let name = dev_name(request)?;
+    let handle = devices::find(name).ok_or_else(|| no_such_dev(request, name))?;
+    let inside = handle.enter()?.ok_or_else(|| no_such_dev(request, name))?;
+
+    f(inside.managed().ok_or_else(|| not_managed(request, name))?)
+}
+
+/// Finds the device of a request, and the management device that has made it. Either may be gone
+/// when it is used.
+fn find_with_management(request: &Request<'_>) -> Result<(Handle, Management)> {
+    let name = dev_name(request)?;
+    let handle = devices::find(name).ok_or_else(|| no_such_dev(request, name))?;
+
+    if handle.mgmtdev().is_null() {
+        return Err(not_managed(request, name));
+    }
+    let management = registry::find_of(&handle).ok_or_else(|| no_such_dev(request, name))?;
+
+    Ok((handle, management))
+}
+
+/// Dumps the devices that management devices have made.
+fn dump_devs(
+    request: &mut DumpRequest<'_>,
+    cmd: u8,
+    fill: impl Fn(&mut Message<'_>, Managed<'_>) -> Result,
+) -> Result {
+    let mut last = request.last();
+
+    while let Some((number, handle)) = devices::next_managed(last) {
+        last = number;
+        // One that is gone by now is left out.
+        let Some(inside) = handle.enter()? else {
+            continue;
+        };
+
+        if let Some(managed) = inside.managed() {
+            request.item(number, cmd, |msg| fill(msg, managed))?;
+        }
+    }
+    Ok(())
 }

@@ -47,6 +47,11 @@ impl<T> Numbered<T> {
         self.entries.iter().map(|(_, value)| value)
     }
 
+    /// All of them, in order, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.iter_mut().map(|(_, value)| value)
+    }
+
     /// Those after a number, in order, with theirs. The number may belong to something that is not
     /// there any more; 0 comes before all.
     pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = (u64, &T)> {

@@ -18,14 +18,16 @@
 //! - [`config`]: what a device's `cf_lock` protects.
 //! - [`mgmtdev`]: management devices, which make vDPA devices at an administrator's request.
 //! - [`devices`]: the devices that are registered, in order.
-//! - [`registry`]: the global lock, and what it protects.
+//! - [`numbered`]: what has an order, and stays in it.
+//! - [`registry`]: the management devices that are registered, and who waits for whom.
 //! - [`netlink`]: the commands of the netlink family, over the general layer of [`genl`].
 //!
 //! # Locking
 //!
-//! The lock of [`registry`] is taken before a device's `cf_lock`. The driver core's lock of a vDPA
-//! device is taken inside the former and outside the latter: registering a device probes its
-//! driver, and a driver's probe reads configuration.
+//! [`registry`] says which locks there are, and in which order they are taken. The lock of the
+//! operations of a management device is outside the driver core's lock of a vDPA device, and that is
+//! outside the device's `cf_lock`: a management device registers devices, which probes their
+//! drivers, and a driver's probe reads configuration.
 //!
 //! The driver core's lock of a *parent* device is outside of all these: its driver registers
 //! management devices and vDPA devices when it is probed, and unregisters them when it is removed.
@@ -63,12 +65,12 @@ struct Vdpa {
     _bus: bus::Registration,
     _indices: module_static::Initialised<ida::Ida>,
     _devices: module_static::Initialised<devices::Lock>,
-    _registry: module_static::Initialised<registry::Lock>,
+    _mgmtdevs: module_static::Initialised<registry::Lock>,
 }
 
 impl kernel::Module for Vdpa {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let registry = registry::init();
+        let mgmtdevs = registry::init();
         let devices = devices::init();
         let indices = lifecycle::init();
         let bus = bus::register()?;
@@ -79,7 +81,7 @@ impl kernel::Module for Vdpa {
             _bus: bus,
             _indices: indices,
             _devices: devices,
-            _registry: registry,
+            _mgmtdevs: mgmtdevs,
         })
     }
 }

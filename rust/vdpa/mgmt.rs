@@ -120,7 +120,8 @@ pub struct Info<'a> {
 ///
 /// # Context
 ///
-/// All are called with the vDPA core's lock held, and may sleep.
+/// All may sleep, and take as long as it takes: a management device is asked for one thing at a
+/// time, under a lock of the vDPA core, which is its own on our bus, and that of all in the C core.
 ///
 /// The driver core's lock of the device that stands for the management device is outside of that
 /// one: a driver makes its [`Registration`] when it is probed, and drops it when it is removed,

@@ -2,7 +2,7 @@
 
 //! Management devices, from C's side of the table.
 //!
-//! A device is made and registered with a lock of the bus held that only netlink takes. Here the
+//! A device is made and registered with a lock of the bus held that only commands take. Here the
 //! management device therefore turns down what is to be made.
 
 use crate::{

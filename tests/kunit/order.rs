@@ -41,7 +41,10 @@ mod tests {
             check!(numbered.push(value)? > 0);
         }
         check!(walk(&mut numbered, |_| Ok(()))?.iter().copied().eq(0..10));
-        check!(numbered.iter().copied().eq(0..10));
+        for value in numbered.iter_mut() {
+            *value += 1;
+        }
+        check!(numbered.iter().copied().eq(1..11));
         Ok(())
     }
 

@@ -6,9 +6,10 @@
 
 use super::{
     attr,
-    find_dev,
+    dev_name,
+    find_with_management,
     id,
-    managed,
+    no_such_dev,
     provision::{
         MacAddr,
         Names, //
@@ -20,7 +21,8 @@ use crate::{
         Request,
         Shortened, //
     },
-    registry, //
+    mgmtdev::Managed,
+    registry::Operating, //
 };
 use kernel::prelude::*;
 use vdpa::bindings;
@@ -30,42 +32,49 @@ pub(super) struct Set;
 
 impl Do for Set {
     fn run(request: &Request<'_>) -> Result {
-        let registry = registry::write()?;
-        let found = find_dev(request, &registry)?;
-        let managed = managed(request, &found)?;
-        let (dev, mgmtdev) = (managed.dev(), managed.mgmtdev());
+        let (handle, management) = find_with_management(request)?;
+        let name = dev_name(request)?;
+        let gone = || no_such_dev(request, name);
+        let operating = management.operate()?.ok_or_else(gone)?;
+        let inside = handle.enter()?.ok_or_else(gone)?;
 
-        if dev.device_id() != id::NET {
-            return Err(request.refuse_attr(
-                attr::DEV_NAME,
-                EOPNOTSUPP,
+        set(request, &operating, inside.managed().ok_or_else(gone)?)
+    }
+}
+
+fn set(request: &Request<'_>, operating: &Operating<'_>, managed: Managed<'_>) -> Result {
+    let (dev, mgmtdev) = (managed.dev(), managed.mgmtdev());
+
+    if dev.device_id() != id::NET {
+        return Err(request.refuse_attr(
+            attr::DEV_NAME,
+            EOPNOTSUPP,
+            fmt!(
+                "\"{}\" has device id {}; only net (1) can be changed",
+                Shortened(dev.name()),
+                dev.device_id()
+            ),
+        ));
+    }
+
+    let config = parse(request)?;
+
+    match operating.set_attr(managed, &config) {
+        None => Err(request.refuse(
+            EOPNOTSUPP,
+            fmt!("{} cannot change its devices", Shortened(mgmtdev.name())),
+        )),
+        Some(result) => result.map_err(|error| {
+            request.extack().refuse_unless_explained(
+                error,
                 fmt!(
-                    "\"{}\" has device id {}; only net (1) can be changed",
+                    "{} refused to change \"{}\": error {}",
+                    Shortened(mgmtdev.name()),
                     Shortened(dev.name()),
-                    dev.device_id()
+                    error.to_errno()
                 ),
-            ));
-        }
-
-        let config = parse(request)?;
-
-        match managed.set_attr(&registry, &config) {
-            None => Err(request.refuse(
-                EOPNOTSUPP,
-                fmt!("{} cannot change its devices", Shortened(mgmtdev.name())),
-            )),
-            Some(result) => result.map_err(|error| {
-                request.extack().refuse_unless_explained(
-                    error,
-                    fmt!(
-                        "{} refused to change \"{}\": error {}",
-                        Shortened(mgmtdev.name()),
-                        Shortened(dev.name()),
-                        error.to_errno()
-                    ),
-                )
-            }),
-        }
+            )
+        }),
     }
 }
 

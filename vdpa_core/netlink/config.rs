@@ -5,9 +5,9 @@
 use super::{
     attr,
     cmd,
-    find_dev,
+    dump_devs,
     id,
-    managed, //
+    with_dev, //
 };
 use crate::{
     config::{
@@ -22,8 +22,7 @@ use crate::{
         Message,
         Request,
         Shortened, //
-    },
-    registry, //
+    }, //
 };
 use core::mem::offset_of;
 use kernel::prelude::*;
@@ -42,34 +41,31 @@ pub(super) struct Get;
 impl Do for Get {
     fn run(request: &Request<'_>) -> Result {
         request.reply(cmd::DEV_CONFIG_GET, |msg| {
-            let registry = registry::read()?;
-            let found = find_dev(request, &registry)?;
-            let dev = managed(request, &found)?.dev();
+            with_dev(request, |managed| {
+                let dev = managed.dev();
 
-            if Layout::of(dev).is_none() {
-                return Err(request.refuse_attr(
-                    attr::DEV_NAME,
-                    EOPNOTSUPP,
-                    fmt!(
-                        "\"{}\" has device id {}; shown are net (1) and block (2)",
-                        Shortened(dev.name()),
-                        dev.device_id()
-                    ),
-                ));
-            }
-            fill(msg, dev)
+                if Layout::of(dev).is_none() {
+                    return Err(request.refuse_attr(
+                        attr::DEV_NAME,
+                        EOPNOTSUPP,
+                        fmt!(
+                            "\"{}\" has device id {}; shown are net (1) and block (2)",
+                            Shortened(dev.name()),
+                            dev.device_id()
+                        ),
+                    ));
+                }
+                fill(msg, dev)
+            })
         })
     }
 }
 
 impl Dump for Get {
     fn run(request: &mut DumpRequest<'_>) -> Result {
-        let registry = registry::read()?;
-
-        while let Some((number, managed)) = registry.next_managed(request.last()) {
-            request.item(number, cmd::DEV_CONFIG_GET, |msg| fill(msg, managed.dev()))?;
-        }
-        Ok(())
+        dump_devs(request, cmd::DEV_CONFIG_GET, |msg, managed| {
+            fill(msg, managed.dev())
+        })
     }
 }
 

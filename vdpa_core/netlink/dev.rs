@@ -7,12 +7,15 @@ use super::{
     attr,
     cmd,
     dev_name,
-    find_dev,
-    managed,
+    dump_devs,
+    find_with_management,
     mgmtdev,
-    provision::Provision, //
+    no_such_dev,
+    provision::Provision,
+    with_dev, //
 };
 use crate::{
+    devices,
     genl::{
         Do,
         Dump,
@@ -22,8 +25,7 @@ use crate::{
         Shortened, //
     },
     lifecycle,
-    mgmtdev::Managed,
-    registry, //
+    mgmtdev::Managed, //
 };
 use kernel::prelude::*;
 
@@ -37,19 +39,21 @@ impl Do for New {
 
         check_name(request, name)?;
 
-        let registry = registry::write()?;
-        let mgmtdev = mgmtdev::find(request, &registry)?;
+        let management = mgmtdev::find(request)?;
+        let operating = (management.operate()?).ok_or_else(|| mgmtdev::no_such(request))?;
+        let mgmtdev = operating.mgmtdev();
 
         provision.check(request, mgmtdev)?;
-        if registry.find_dev(name).is_some() {
+        // The name may be taken before it is used, which is said with less words then.
+        if devices::is_taken(name) {
             return Err(request.refuse_attr(
                 attr::DEV_NAME,
                 EEXIST,
                 fmt!("the name \"{}\" is taken", Shortened(name)),
             ));
         }
-        mgmtdev
-            .dev_add(&registry, name, provision.config())
+        operating
+            .add(name, provision.config())
             .map_err(|error| provision.explain(request, mgmtdev, name, error))
     }
 }
@@ -85,11 +89,15 @@ pub(super) struct Del;
 
 impl Do for Del {
     fn run(request: &Request<'_>) -> Result {
-        let mut registry = registry::write()?;
+        let (handle, management) = find_with_management(request)?;
+        let name = dev_name(request)?;
+        let gone = || no_such_dev(request, name);
 
-        // For the explanation, if it cannot be deleted.
-        managed(request, &find_dev(request, &registry)?)?;
-        registry.delete(dev_name(request)?)
+        if (management.operate()?).ok_or_else(gone)?.delete(&handle) {
+            Ok(())
+        } else {
+            Err(gone())
+        }
     }
 }
 
@@ -99,22 +107,14 @@ pub(super) struct Get;
 impl Do for Get {
     fn run(request: &Request<'_>) -> Result {
         request.reply(cmd::DEV_NEW, |msg| {
-            let registry = registry::read()?;
-            let found = find_dev(request, &registry)?;
-
-            fill(msg, managed(request, &found)?)
+            with_dev(request, |managed| fill(msg, managed))
         })
     }
 }
 
 impl Dump for Get {
     fn run(request: &mut DumpRequest<'_>) -> Result {
-        let registry = registry::read()?;
-
-        while let Some((number, managed)) = registry.next_managed(request.last()) {
-            request.item(number, cmd::DEV_NEW, |msg| fill(msg, managed))?;
-        }
-        Ok(())
+        dump_devs(request, cmd::DEV_NEW, fill)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     mgmtdev::MgmtDev,
     registry::{
         self,
-        Registry, //
+        Management, //
     }, //
 };
 use kernel::{
@@ -32,59 +32,75 @@ pub(super) struct Get;
 impl Do for Get {
     fn run(request: &Request<'_>) -> Result {
         request.reply(cmd::MGMTDEV_NEW, |msg| {
-            let registry = registry::read()?;
+            let (bus, name) = handle(request)?;
 
-            fill(msg, find(request, &registry)?)
+            match registry::mgmtdevs().find(bus, name) {
+                Some(mgmtdev) => fill(msg, mgmtdev),
+                None => Err(no_such(request)),
+            }
         })
     }
 }
 
 impl Dump for Get {
     fn run(request: &mut DumpRequest<'_>) -> Result {
-        let registry = registry::read()?;
-
-        for (number, mgmtdev) in registry.mgmtdevs_after(request.last()) {
+        for (number, mgmtdev) in registry::mgmtdevs().after(request.last()) {
             request.item(number, cmd::MGMTDEV_NEW, |msg| fill(msg, mgmtdev))?;
         }
         Ok(())
     }
 }
 
-/// The management device of a request, as a user writes it: the name of its bus, where it is on
-/// one, a slash, and its name.
-struct Handle<'a> {
-    bus: Option<&'a CStr>,
-    dev: &'a CStr,
+/// The management device of a request: the name of its bus, where it is on one, and its name.
+type Handle<'a> = (Option<&'a CStr>, &'a CStr);
+
+fn handle<'a>(request: &Request<'a>) -> Result<Handle<'a>> {
+    let attrs = request.attrs();
+    let bus = attrs.c_str(attr::MGMTDEV_BUS_NAME)?;
+    let name = attrs.c_str(attr::MGMTDEV_DEV_NAME)?.ok_or_else(|| {
+        request.refuse_without(
+            attr::MGMTDEV_DEV_NAME,
+            fmt!("the name of a management device is missing"),
+        )
+    })?;
+
+    Ok((bus, name))
 }
 
-impl fmt::Display for Handle<'_> {
+/// As a user writes it, with a slash after the name of the bus.
+struct Shown<'a>(Handle<'a>);
+
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(bus) = self.bus {
+        let (bus, name) = self.0;
+
+        if let Some(bus) = bus {
             fmt::Display::fmt(&Shortened(bus), f)?;
             f.write_str("/")?;
         }
-        fmt::Display::fmt(&Shortened(self.dev), f)
+        fmt::Display::fmt(&Shortened(name), f)
     }
 }
 
-/// Finds the management device of a request.
-pub(super) fn find<'a>(request: &Request<'_>, registry: &'a Registry) -> Result<&'a MgmtDev> {
-    let attrs = request.attrs();
-    let bus = attrs.c_str(attr::MGMTDEV_BUS_NAME)?;
-    let Some(dev) = attrs.c_str(attr::MGMTDEV_DEV_NAME)? else {
-        return Err(request.refuse_without(
-            attr::MGMTDEV_DEV_NAME,
-            fmt!("the name of a management device is missing"),
-        ));
-    };
+/// Refuses a request for a management device that is not there.
+pub(super) fn no_such(request: &Request<'_>) -> Error {
+    handle(request).map_or_else(
+        |error| error,
+        |handle| {
+            request.refuse_attr(
+                attr::MGMTDEV_DEV_NAME,
+                ENODEV,
+                fmt!("no management device \"{}\"", Shown(handle)),
+            )
+        },
+    )
+}
 
-    registry.find_mgmtdev(bus, dev).ok_or_else(|| {
-        request.refuse_attr(
-            attr::MGMTDEV_DEV_NAME,
-            ENODEV,
-            fmt!("no management device \"{}\"", Handle { bus, dev }),
-        )
-    })
+/// Finds the management device of a request. It may be gone when it is used.
+pub(super) fn find(request: &Request<'_>) -> Result<Management> {
+    let (bus, name) = handle(request)?;
+
+    registry::find(bus, name).ok_or_else(|| no_such(request))
 }
 
 /// Adds the names of a management device.

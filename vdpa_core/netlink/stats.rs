@@ -11,9 +11,8 @@ use super::{
     cmd,
     config::fill_net_negotiated,
     dev_name,
-    find_dev,
     id,
-    managed, //
+    with_dev, //
 };
 use crate::{
     config::lock_shared,
@@ -23,8 +22,7 @@ use crate::{
         Message,
         Request,
         Shortened, //
-    },
-    registry, //
+    }, //
 };
 use kernel::prelude::*;
 use vdpa::bindings;
@@ -43,22 +41,22 @@ impl Do for Get {
         })?;
 
         request.reply(cmd::DEV_VSTATS_GET, |msg| {
-            let registry = registry::read()?;
-            let found = find_dev(request, &registry)?;
-            let dev = managed(request, &found)?.dev();
+            with_dev(request, |managed| {
+                let dev = managed.dev();
 
-            if dev.device_id() != id::NET {
-                return Err(request.refuse_attr(
-                    attr::DEV_NAME,
-                    EOPNOTSUPP,
-                    fmt!(
-                        "\"{}\" has device id {}; statistics are for net (1)",
-                        Shortened(dev.name()),
-                        dev.device_id()
-                    ),
-                ));
-            }
-            fill(request, msg, dev, check_index(request, dev, index)?)
+                if dev.device_id() != id::NET {
+                    return Err(request.refuse_attr(
+                        attr::DEV_NAME,
+                        EOPNOTSUPP,
+                        fmt!(
+                            "\"{}\" has device id {}; statistics are for net (1)",
+                            Shortened(dev.name()),
+                            dev.device_id()
+                        ),
+                    ));
+                }
+                fill(request, msg, dev, check_index(request, dev, index)?)
+            })
         })
     }
 }

@@ -145,6 +145,8 @@ pub(crate) struct Net {
     /// The one that the device was given, which it has again after a reset. All zero if it has none.
     own_mac: [u8; MAC_LEN],
     mac: [u8; MAC_LEN],
+    /// What a command has set, once the driver can know.
+    new_mac: Option<[u8; MAC_LEN]>,
     mtu: u16,
     tx: DataStats,
     rx: DataStats,
@@ -158,6 +160,7 @@ impl Net {
         Self {
             own_mac: mac,
             mac,
+            new_mac: None,
             mtu: config.mtu().unwrap_or(DEFAULT_MTU),
             tx: DataStats::default(),
             rx: DataStats::default(),
@@ -310,8 +313,7 @@ impl Net {
         }
     }
 
-    /// Handles a command: virtio 1.3, section 5.1.6.5. It is carried out only when the driver could
-    /// be told.
+    /// Handles a command: virtio 1.3, section 5.1.6.5. It takes effect when it was given back.
     fn command(
         &mut self,
         chain: &Chain<'_>,
@@ -337,7 +339,7 @@ impl Net {
         self.control.requests += 1;
         match command {
             Some(Command::SetMac(mac)) => {
-                self.mac = mac;
+                self.new_mac = Some(mac);
                 self.control.successes += 1;
             }
             None => self.control.errors += 1,
@@ -346,6 +348,30 @@ impl Net {
             written: answer.written(),
             moved: 0,
         }
+    }
+
+    /// Has the last command take effect.
+    fn apply(&mut self) {
+        if let Some(mac) = self.new_mac.take() {
+            self.mac = mac;
+        }
+    }
+
+    /// Handles the control queue.
+    fn control(&mut self, queue: &mut Batch<'_>, features: Features) -> Progress {
+        // One that was not given back is handled again when the queue was stopped meanwhile.
+        if !queue.owes() {
+            self.new_mac = None;
+        }
+        let progress = queue.drain(BUDGET, |chain, memory| {
+            // The ones before were given back.
+            self.apply();
+            self.command(chain, memory, features)
+        });
+        if !queue.owes() {
+            self.apply();
+        }
+        progress
     }
 }
 
@@ -407,6 +433,7 @@ impl Model for Net {
 
     fn reset(&mut self) {
         self.mac = self.own_mac;
+        self.new_mac = None;
     }
 
     fn stats(&self, vq: VqIndex, stats: &mut VendorStats<'_>) -> Result {
@@ -446,9 +473,7 @@ impl Model for Net {
 
         if features.has(bindings::VIRTIO_NET_F_CTRL_VQ) {
             if let Some(mut control) = control.open(iommu) {
-                progress = control.drain(BUDGET, |chain, memory| {
-                    self.command(chain, memory, features)
-                });
+                progress = self.control(&mut control, features);
             }
         }
 

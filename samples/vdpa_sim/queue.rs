@@ -382,6 +382,11 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Whether a chain that was handled could not be given back yet: the last one.
+    pub(crate) fn owes(&self) -> bool {
+        self.owed.is_some()
+    }
+
     /// The work that the last [`fill`](Self::fill) was, as a number of bytes moved.
     pub(crate) fn work(&self) -> u64 {
         self.buffers.work()

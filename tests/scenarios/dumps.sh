@@ -10,7 +10,7 @@
 
 # Those that stay, of which some have one that goes in front of them; and how often all are shown.
 stay=200
-times=100
+times=40
 ! debugging || times=10
 
 add() {

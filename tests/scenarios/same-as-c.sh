@@ -78,7 +78,7 @@ same() {
 same_devices() {
 	local simulators
 	for simulators in c ours; do
-		grep -viE 'features|max_supported_vqs|mgmtdev_max_vqs' "/tmp/ours-$simulators.$1" >"/tmp/$simulators.devices"
+		grep -viE 'features|max_supported_vqs|mgmtdev_max_vqs|discard_sec(tor)?_align' "/tmp/ours-$simulators.$1" >"/tmp/$simulators.devices"
 	done
 	diff /tmp/c.devices /tmp/ours.devices
 }

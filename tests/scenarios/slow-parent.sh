@@ -8,8 +8,8 @@
 # timeout: 300
 
 # What one operation of the parent takes, so that all that is done meanwhile is done long before.
-delay=10000
-! debugging || delay=20000
+delay=5000
+! debugging || delay=15000
 
 # meanwhile WHAT COMMAND...: the check passes if it succeeds while the slow command is being done.
 meanwhile() {

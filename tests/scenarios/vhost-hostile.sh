@@ -12,6 +12,7 @@
 
 load ours/vdpa
 load ours/vhost_vdpa
+load ours/vdpa_sim
 guest counts >/tmp/before
 rounds=1000
 if debugging; then

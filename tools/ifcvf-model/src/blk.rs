@@ -7,7 +7,7 @@ use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN,
     VIRTIO_BLK_T_OUT,
 };
-use virtqueue::{Chain, Reader, Segment, Writer};
+use virtqueue::{Chain, CursorError, Reader, Segment, Writer};
 
 use crate::dma::Dma;
 use crate::queue::Queue;
@@ -34,6 +34,8 @@ pub struct Requests {
 /// A block device.
 pub struct Blk {
     disk: Vec<u8>,
+    /// What was negotiated.
+    negotiated: u64,
     /// What came of requests.
     pub requests: Requests,
 }
@@ -43,8 +45,14 @@ impl Blk {
     pub fn new(settings: &Settings) -> Self {
         Self {
             disk: vec![0; (settings.disk as usize) << 20],
+            negotiated: 0,
             requests: Requests::default(),
         }
+    }
+
+    /// The driver is ready, and these features were negotiated.
+    pub fn start(&mut self, negotiated: u64) {
+        self.negotiated = negotiated;
     }
 
     /// Features of a block device.
@@ -74,36 +82,38 @@ impl Blk {
                 }
                 return false;
             };
-            let written = self.request(&chain, dma);
-            queue.complete(dma, chain.into_token(), written);
+            let outcome = self.request(&chain, dma);
+            let token = chain.into_token();
+            match outcome {
+                Ok(written) => queue.complete(dma, token, written),
+                Err(error) => queue.keep(token, error),
+            }
         }
         true
     }
 
-    /// Executes a request and returns how many bytes were written.
-    fn request(&mut self, chain: &Chain<'_>, dma: &Dma) -> u32 {
+    /// Executes a request and returns how many bytes were written; an error if the driver cannot be
+    /// told what came of it.
+    fn request(&mut self, chain: &Chain<'_>, dma: &Dma) -> Result<u32, CursorError> {
         let mut reader = chain.reader(dma);
-        // The last byte is the status; without it the driver cannot be told anything.
-        let Some((mut data, mut status)) = chain.writer(dma).split_tail(1) else {
-            self.requests.failed += 1;
-            return 0;
-        };
+        // The last byte is the status.
+        let (mut data, mut status) = chain.writer(dma).split_tail(1).ok_or(CursorError::Short {
+            wanted: 1,
+            remaining: 0,
+        })?;
         let result = match reader.read_array::<16>() {
             Ok(header) => self.execute(header, &mut reader, &mut data),
             Err(_) => VIRTIO_BLK_S_IOERR,
         };
+        status.write_array([result as u8])?;
         if result == VIRTIO_BLK_S_OK {
             self.requests.done += 1;
         } else {
             self.requests.failed += 1;
         }
-        let filled = data.remaining() == 0;
-        let written = data.written();
-        match status.write_array([result as u8]) {
-            // Only what is written without a gap counts.
-            Ok(()) if filled => written.saturating_add(1),
-            _ => written,
-        }
+        // Only what is written without a gap counts.
+        let filled = u32::from(data.remaining() == 0);
+        Ok(data.written().saturating_add(filled))
     }
 
     fn execute(
@@ -115,26 +125,30 @@ impl Blk {
         let [a, b, c, d, _, _, _, _, sector @ ..] = header;
         let kind = u32::from_le_bytes([a, b, c, d]);
         let sector = u64::from_le_bytes(sector);
-        let result = match kind {
-            VIRTIO_BLK_T_IN => self
-                .part(sector, data.remaining())
-                .map(|part| data.write_all(part).is_ok()),
-            VIRTIO_BLK_T_OUT => {
-                let len = reader.remaining();
-                self.part(sector, len)
-                    .map(|part| reader.read_exact(part).is_ok())
-            }
-            VIRTIO_BLK_T_FLUSH => Some(true),
-            VIRTIO_BLK_T_GET_ID => {
+        let flushes = self.negotiated & (1 << VIRTIO_BLK_F_FLUSH) != 0;
+        // What the driver sends, and what it wants to have: of each request one at most.
+        let (sent, wanted) = (reader.remaining(), data.remaining());
+        let done = match kind {
+            VIRTIO_BLK_T_IN if sent == 0 => self
+                .part(sector, wanted)
+                .is_some_and(|part| data.write_all(part).is_ok()),
+            VIRTIO_BLK_T_OUT if wanted == 0 => self
+                .part(sector, sent)
+                .is_some_and(|part| reader.read_exact(part).is_ok()),
+            VIRTIO_BLK_T_FLUSH if flushes => true,
+            VIRTIO_BLK_T_GET_ID if sent == 0 && wanted != 0 => {
                 let mut id = [0; VIRTIO_BLK_ID_BYTES as usize];
                 id[..SERIAL.len()].copy_from_slice(SERIAL);
-                Some(data.write(&id).is_ok())
+                data.write(&id).is_ok()
             }
+            // The data points the wrong way.
+            VIRTIO_BLK_T_IN | VIRTIO_BLK_T_OUT | VIRTIO_BLK_T_GET_ID => false,
             _ => return VIRTIO_BLK_S_UNSUPP,
         };
-        match result {
-            Some(true) => VIRTIO_BLK_S_OK,
-            _ => VIRTIO_BLK_S_IOERR,
+        if done {
+            VIRTIO_BLK_S_OK
+        } else {
+            VIRTIO_BLK_S_IOERR
         }
     }
 

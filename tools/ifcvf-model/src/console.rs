@@ -116,12 +116,12 @@ pub fn report(device: &mut Device) -> String {
         line(
             &format!("queue {index}"),
             &format_args!(
-                "enabled {} size {} vector {} index {} bad-chains {}",
+                "enabled {} size {} vector {} index {} waits {}",
                 queue.enabled(),
                 queue.size,
                 queue.vector,
                 queue.index(),
-                queue.bad_chains()
+                queue.waits()
             ),
         );
     }

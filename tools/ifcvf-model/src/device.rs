@@ -315,11 +315,16 @@ impl Device {
         }
     }
 
-    /// Whether queues are at work.
-    pub fn running(&self) -> bool {
+    /// Whether the driver is ready.
+    fn driver_ok(&self) -> bool {
         !self.gone
             && self.common.resetting.is_none()
             && u32::from(self.common.status) & VIRTIO_CONFIG_S_DRIVER_OK != 0
+    }
+
+    /// Whether queues are at work: none is any more when one of them needs a reset.
+    pub fn running(&self) -> bool {
+        self.driver_ok() && u32::from(self.common.status) & VIRTIO_CONFIG_S_NEEDS_RESET == 0
     }
 
     // --- Queues ---------------------------------------------------------------------------------
@@ -343,11 +348,19 @@ impl Device {
         }
     }
 
+    /// More of the driver's memory may be reached than before: queues that wait for it go on.
+    pub(crate) fn memory_changed(&mut self) {
+        for (pending, queue) in self.pending.iter_mut().zip(&self.queues) {
+            *pending |= queue.waits();
+        }
+    }
+
     /// Starts the queues that are enabled, for the driver is ready. What was put into them before
     /// counts.
     pub(crate) fn start_queues(&mut self) {
         let features = self.ring_features();
         let mut broken = false;
+        self.function.start(self.common.driver_features);
         for index in 0..self.queues.len() {
             self.queues[index].start(features);
             broken |= self.check_queue(index);
@@ -370,7 +383,11 @@ impl Device {
         }
         for index in 0..self.queues.len() {
             if std::mem::take(&mut self.pending[index]) {
+                self.queues[index].retry(&self.dma);
                 self.pending[index] = self.function.run(index, &mut self.queues, &self.dma);
+            }
+            if self.queues.iter().any(Queue::failed) {
+                break;
             }
         }
         self.settle();
@@ -431,7 +448,7 @@ impl Device {
 
     fn notify_config(&mut self) {
         self.isr |= ISR_CONFIG;
-        if self.running() {
+        if self.driver_ok() {
             self.interrupt(self.common.config_vector);
         }
     }

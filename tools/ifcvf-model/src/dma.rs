@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{fence, Ordering};
 use std::sync::{Arc, Weak};
 
-use virtqueue::{Fault, Memory};
+use virtqueue::{Fault, Memory, Refusal};
 use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory, VolatileSlice};
 
 /// What an access does to memory.
@@ -186,32 +186,38 @@ impl Dma {
         &self.traffic
     }
 
-    fn refuse(&self, addr: u64) -> Fault {
+    fn refuse(&self, addr: u64, refusal: Refusal) -> Fault {
         self.traffic.refused.set(self.traffic.refused.get() + 1);
         self.traffic.last_refused.set(Some(addr));
-        Fault {
-            addr,
-            refusal: virtqueue::Refusal::NotMapped,
+        Fault { addr, refusal }
+    }
+
+    /// The range that an address is in, if it can be accessed so.
+    fn range(&self, addr: u64, access: Access) -> Result<(u64, &Range, &MmapRegion), Refusal> {
+        let found = self.ranges.range(..=addr).next_back();
+        let (&start, range) = found
+            .filter(|(&start, range)| addr - start < range.size)
+            // A function that may not access memory may be allowed to later.
+            .filter(|_| self.bus_master)
+            .ok_or(Refusal::NotMapped)?;
+        let memory = range.memory.as_deref().ok_or(Refusal::NotPermitted)?;
+        if access == Access::Write && !range.writable {
+            return Err(Refusal::NotPermitted);
         }
+        Ok((start, range, memory))
     }
 
     /// The longest piece of a range that lies together in this process, at least one byte.
     fn piece(&self, addr: u64, len: usize, access: Access) -> Result<VolatileSlice<'_>, Fault> {
-        let found = self.ranges.range(..=addr).next_back();
-        let piece = found.and_then(|(&start, range)| {
-            let inside = addr - start;
-            let left = range.size.checked_sub(inside).filter(|&left| left != 0)?;
-            if access == Access::Write && !range.writable {
-                return None;
-            }
-            let len = left.min(len as u64) as usize;
-            let offset = usize::try_from(range.offset + inside).ok()?;
-            range.memory.as_ref()?.get_slice(offset, len).ok()
-        });
-        match piece {
-            Some(piece) if self.bus_master => Ok(piece),
-            _ => Err(self.refuse(addr)),
-        }
+        let (start, range, memory) = self
+            .range(addr, access)
+            .map_err(|refusal| self.refuse(addr, refusal))?;
+        let inside = addr - start;
+        let len = (range.size - inside).min(len as u64) as usize;
+        let offset = usize::try_from(range.offset + inside).ok();
+        offset
+            .and_then(|offset| memory.get_slice(offset, len).ok())
+            .ok_or_else(|| self.refuse(addr, Refusal::NotPermitted))
     }
 
     /// Calls `each` for all pieces of a range in turn, with what precedes the piece in bytes.
@@ -226,7 +232,7 @@ impl Dma {
         while done < len {
             let at = addr
                 .checked_add(done as u64)
-                .ok_or_else(|| self.refuse(addr))?;
+                .ok_or_else(|| self.refuse(addr, Refusal::NotPermitted))?;
             let piece = self.piece(at, len - done, access)?;
             let count = piece.len();
             each(done, piece)?;
@@ -268,14 +274,14 @@ impl Memory for Dma {
         // Refuses as well what is cut in two by the end of a range or is not aligned.
         piece
             .load(0, Ordering::Acquire)
-            .map_err(|_| self.refuse(addr))
+            .map_err(|_| self.refuse(addr, Refusal::NotPermitted))
     }
 
     fn store_release(&self, addr: u64, value: u16) -> Result<(), Fault> {
         let piece = self.piece(addr, 2, Access::Write)?;
         piece
             .store(value, 0, Ordering::Release)
-            .map_err(|_| self.refuse(addr))
+            .map_err(|_| self.refuse(addr, Refusal::NotPermitted))
     }
 
     fn barrier(&self) {
@@ -287,7 +293,7 @@ impl Memory for Dma {
             // The source was found not to wrap, the destination may.
             let dst = dst
                 .checked_add(done as u64)
-                .ok_or_else(|| dst_memory.refuse(dst))?;
+                .ok_or_else(|| dst_memory.refuse(dst, Refusal::NotPermitted))?;
             dst_memory.pieces(dst, from.len(), Access::Write, |done, to| {
                 // Both lie within their pieces.
                 if let Ok(from) = from.subslice(done, to.len()) {
@@ -343,15 +349,18 @@ mod tests {
     #[test]
     fn refused() {
         let mut dma = reversed();
-        assert_eq!(dma.read(0x3fff, &mut [0; 2]), Err(Fault { addr: 0x4000 }));
-        assert_eq!(dma.write(u64::MAX, &[0; 2]), Err(Fault { addr: u64::MAX }));
-        assert!(dma.load_acquire(0x1001).is_err(), "not aligned");
-        assert!(dma.load_acquire(0x3fff).is_err(), "cut in two");
+        let refused = |addr, refusal| Fault { addr, refusal };
+        let unmapped = |addr| refused(addr, Refusal::NotMapped);
+        let never = |addr| refused(addr, Refusal::NotPermitted);
+        assert_eq!(dma.read(0x3fff, &mut [0; 2]), Err(unmapped(0x4000)));
+        assert_eq!(dma.write(u64::MAX, &[0; 2]), Err(unmapped(u64::MAX)));
+        assert_eq!(dma.load_acquire(0x1001), Err(never(0x1001)), "not aligned");
+        assert_eq!(dma.load_acquire(0x3fff), Err(never(0x3fff)), "cut in two");
         assert_eq!(dma.traffic().refused.get(), 4);
         assert_eq!(dma.traffic().last_refused.get(), Some(0x3fff));
 
         dma.set_bus_master(false);
-        assert!(dma.load_acquire(0).is_err(), "no bus master");
+        assert_eq!(dma.load_acquire(0), Err(unmapped(0)), "no bus master");
         assert_eq!(dma.traffic().refused.get(), 5);
     }
 
@@ -362,8 +371,14 @@ mod tests {
         dma.map(0, 0x1000, 0, false, Some(file())).unwrap();
         dma.map(0x1000, 0x1000, 0, true, None).unwrap();
         assert!(dma.read(0, &mut [0]).is_ok());
-        assert!(dma.write(0, &[0]).is_err(), "read only");
-        assert!(dma.read(0x1000, &mut [0]).is_err(), "no memory");
+        for (result, addr, why) in [
+            (dma.write(0, &[0]), 0, "read only"),
+            (dma.read(0x1000, &mut [0]), 0x1000, "no memory"),
+            (dma.write(0x1000, &[0]), 0x1000, "no memory"),
+        ] {
+            let refusal = Refusal::NotPermitted;
+            assert_eq!(result, Err(Fault { addr, refusal }), "{why}");
+        }
     }
 
     #[test]

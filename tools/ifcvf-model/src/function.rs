@@ -50,10 +50,19 @@ impl Function {
         }
     }
 
+    /// The driver is ready, and these features were negotiated.
+    pub fn start(&mut self, negotiated: u64) {
+        match self {
+            Function::Net(net) => net.start(negotiated),
+            Function::Blk(blk) => blk.start(negotiated),
+        }
+    }
+
     /// What the driver changed is as it was.
     pub fn reset(&mut self) {
-        if let Function::Net(net) = self {
-            net.reset();
+        match self {
+            Function::Net(net) => net.reset(),
+            Function::Blk(blk) => blk.start(0),
         }
     }
 

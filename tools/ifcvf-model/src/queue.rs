@@ -4,7 +4,10 @@
 
 use std::time::Instant;
 
-use virtqueue::{Chain, Memory, Ring, RingError, Segment, Split, SplitConfig, SplitState, Token};
+use virtqueue::{
+    Chain, CursorError, Memory, Ring, RingError, Segment, Split, SplitConfig, SplitState, Token,
+    Uncompleted,
+};
 
 use crate::dma::Dma;
 use crate::interrupts::NO_VECTOR;
@@ -38,10 +41,12 @@ pub struct Queue {
     /// Where the ring starts when it is enabled, and where it was when it was disabled.
     index: u16,
     ring: Option<Split>,
+    /// A chain that was handled, and how much was written for it, which could not be given back.
+    owed: Option<(Token, u32)>,
+    /// Whether memory was refused that may be there later.
+    waits: bool,
     /// Why it cannot go on.
     failure: Option<String>,
-    /// Chains that broke a rule.
-    bad_chains: u64,
 }
 
 impl Queue {
@@ -58,8 +63,9 @@ impl Queue {
             stops_at: None,
             index: 0,
             ring: None,
+            owed: None,
+            waits: false,
             failure: None,
-            bad_chains: 0,
         }
     }
 
@@ -73,11 +79,13 @@ impl Queue {
         self.ring.is_some()
     }
 
-    /// Index of the next chain to take, for the live-migration registers.
+    /// Index of the next chain to take, for the live-migration registers. One that could not be
+    /// given back is handled again by whoever goes on.
     pub fn index(&self) -> u16 {
-        self.ring
-            .as_ref()
-            .map_or(self.index, |ring| ring.state().avail_index)
+        let owed = u16::from(self.owed.is_some());
+        self.ring.as_ref().map_or(self.index, |ring| {
+            ring.state().avail_index.wrapping_sub(owed)
+        })
     }
 
     /// Sets where it starts. Ignored while it is at work.
@@ -119,10 +127,10 @@ impl Queue {
         }
     }
 
-    /// Stops it. No chain is in flight between two calls, so where it stands is all of its state.
+    /// Stops it. At most the chain that could not be given back is in flight between two calls, so
+    /// where it stands is all of its state.
     pub fn disable(&mut self) {
-        self.index = self.index();
-        self.ring = None;
+        self.disable_ring();
         self.enabled = false;
         self.stops_at = None;
     }
@@ -139,50 +147,93 @@ impl Queue {
     fn disable_ring(&mut self) {
         self.index = self.index();
         self.ring = None;
+        self.owed = None;
+        self.waits = false;
     }
 
-    /// Chains that broke a rule and were given back.
-    pub fn bad_chains(&self) -> u64 {
-        self.bad_chains
+    /// Whether it cannot go on.
+    pub fn failed(&self) -> bool {
+        self.failure.is_some()
     }
 
-    /// Runs an operation on the ring; an error ends the ring's life.
+    /// Whether it waits for memory that cannot be reached.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Tries again what could not be done for want of memory.
+    pub fn retry(&mut self, dma: &Dma) {
+        self.waits = false;
+        self.pay(dma);
+    }
+
+    /// Takes note of what the ring says. What may be there later is waited for; the rest ends the
+    /// ring's life.
+    fn note(&mut self, error: RingError) {
+        match error {
+            RingError::Fault(_) => self.waits = true,
+            RingError::Broken(_) | RingError::NotInFlight => {
+                self.failure.get_or_insert(error.to_string());
+            }
+        }
+    }
+
+    /// Runs an operation on the ring.
     fn with<T>(&mut self, operation: impl FnOnce(&mut Split) -> Result<T, RingError>) -> Option<T> {
-        if self.failure.is_some() {
+        if self.failed() {
             return None;
         }
-        match operation(self.ring.as_mut()?) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.failure = Some(error.to_string());
-                None
-            }
-        }
+        operation(self.ring.as_mut()?)
+            .map_err(|error| self.note(error))
+            .ok()
     }
 
-    /// Takes the next chain. Those that break a rule are given back and not counted as any.
+    /// Takes the next chain, if there is one and the one before it was given back.
     pub fn pop<'s>(&mut self, dma: &Dma, storage: &'s mut [Segment]) -> Option<Chain<'s>> {
-        if self.failure.is_some() {
+        self.pay(dma);
+        if self.owed.is_some() {
             return None;
         }
-        match self.ring.as_mut()?.pop(dma, storage) {
-            Ok(chain) => chain,
-            Err(error) => {
-                self.failure = Some(error.to_string());
-                None
-            }
+        self.with(|ring| ring.pop(dma, storage)).flatten()
+    }
+
+    /// Gives a chain back with so many bytes written, now or when the used ring can be reached.
+    pub fn complete(&mut self, dma: &Dma, token: Token, written: u32) {
+        let Some(ring) = &mut self.ring else {
+            return;
+        };
+        if let Err(Uncompleted { token, error }) = ring.complete(dma, token, written) {
+            self.owed = Some((token, written));
+            self.note(error);
         }
     }
 
-    /// Gives a chain back with so many bytes written.
-    pub fn complete(&mut self, dma: &Dma, token: Token, written: u32) {
-        self.with(|ring| ring.complete(dma, token, written).map_err(|f| f.error));
+    /// Gives back what is owed.
+    fn pay(&mut self, dma: &Dma) {
+        if let Some((token, written)) = self.owed.take() {
+            self.complete(dma, token, written);
+        }
     }
 
-    /// Puts the chain that was taken last back.
-    pub fn unpop(&mut self, token: Token) {
-        // Only one chain is in flight at a time, so it is the last.
-        self.with(|ring| ring.unpop(token).map_err(|_| RingError::NotInFlight));
+    /// What becomes of a chain whose outcome could not be written: it stays where it is until that
+    /// can be, or the device stops if it never can.
+    pub fn keep(&mut self, token: Token, error: CursorError) {
+        let Some(ring) = &mut self.ring else {
+            return;
+        };
+        match error {
+            CursorError::Fault(fault) if !fault.is_final() => {
+                // Only one chain is in flight at a time, so it is the last.
+                let _ = ring.unpop(token);
+                self.waits = true;
+            }
+            CursorError::Fault(_) | CursorError::Short { .. } => {
+                ring.give_up(token);
+                if let Some(broken) = ring.broken() {
+                    self.note(RingError::Broken(broken));
+                }
+            }
+        }
     }
 
     /// Tells the driver that it need not notify.
@@ -192,17 +243,23 @@ impl Queue {
 
     /// Asks the driver to notify, and says whether there is something to do all the same.
     pub fn listen(&mut self, dma: &Dma) -> bool {
-        self.with(|ring| ring.enable_notifications(dma))
-            .unwrap_or(false)
+        let more = self.with(|ring| ring.enable_notifications(dma));
+        // What is there and cannot be reached is left until something changes.
+        more.unwrap_or(false) && !self.waits
     }
 
-    /// Shows the driver what was given back, and says whether it wants an interrupt.
+    /// Shows the driver what was given back, even by a ring that has failed since, and says whether
+    /// it wants an interrupt.
     pub fn flush(&mut self, dma: &Dma) -> bool {
-        self.with(|ring| {
-            ring.publish(dma)?;
-            Ok(ring.needs_notification(dma))
-        })
-        .unwrap_or(false)
+        let Some(ring) = &mut self.ring else {
+            return false;
+        };
+        let published = ring.publish(dma);
+        let notify = ring.needs_notification(dma);
+        if let Err(error) = published {
+            self.note(error);
+        }
+        notify
     }
 }
 

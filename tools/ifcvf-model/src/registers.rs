@@ -17,6 +17,7 @@ use crate::layout::{self, migration};
 
 const FEATURES_OK: u8 = VIRTIO_CONFIG_S_FEATURES_OK as u8;
 const DRIVER_OK: u8 = VIRTIO_CONFIG_S_DRIVER_OK as u8;
+const NEEDS_RESET: u8 = VIRTIO_CONFIG_S_NEEDS_RESET as u8;
 
 /// Offsets in the common configuration (virtio 1.3, section 4.1.4.3).
 mod common {
@@ -303,9 +304,14 @@ impl Device {
             return;
         }
         let was = self.common.status;
-        let mut status = status | (was & VIRTIO_CONFIG_S_NEEDS_RESET as u8);
+        // That bit is the device's own.
+        let mut status = (status & !NEEDS_RESET) | (was & NEEDS_RESET);
         if status & !was & FEATURES_OK != 0 && !self.accepts_features() {
             status &= !FEATURES_OK;
+        }
+        // Section 3.1.1: a driver is not ready before the features are.
+        if status & FEATURES_OK == 0 {
+            status &= !DRIVER_OK;
         }
         self.common.status = status;
         if status & !was & DRIVER_OK != 0 {

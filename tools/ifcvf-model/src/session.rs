@@ -91,6 +91,7 @@ fn dma_map(device: &mut Device, body: &Body, file: Option<File>) -> io::Result<B
     device
         .dma
         .map(addr, size, offset, flags & MAP_WRITE != 0, file)?;
+    device.memory_changed();
     Ok(Body::default())
 }
 
@@ -227,6 +228,7 @@ fn region_write(device: &mut Device, body: &Body, at: usize, most: u32) -> io::R
         device.config.write(offset, data);
         let bus_master = device.config.bus_master();
         device.dma.set_bus_master(bus_master);
+        device.memory_changed();
     }
     Ok(count)
 }

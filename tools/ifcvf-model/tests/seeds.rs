@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::io::Read;
-
 use common::driver::{frame, Driver};
 use common::{Model, CONFIG};
 
@@ -74,15 +72,6 @@ fn a_storm_ends() {
     assert!(driver.receive() == frame(60, 1));
 }
 
-/// Takes all interrupts that are there: a socket has no room for any number of them.
-fn forget_interrupts(driver: &mut Driver) {
-    for vector in &mut driver.vectors {
-        vector.set_nonblocking(true).unwrap();
-        while vector.read(&mut [0; 512]).is_ok_and(|count| count > 0) {}
-        vector.set_nonblocking(false).unwrap();
-    }
-}
-
 #[test]
 fn it_is_well_again_afterwards() {
     let model = Model::start("");
@@ -98,7 +87,7 @@ fn it_is_well_again_afterwards() {
         driver.client.write(CONFIG, 4, &[6, 0]);
         driver.set_status(0);
         assert_eq!(driver.status(), 0, "seed {seed}");
-        forget_interrupts(&mut driver);
+        driver.forget_interrupts();
     }
     driver.start();
     driver.send(&frame(60, 2));

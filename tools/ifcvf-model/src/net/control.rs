@@ -4,7 +4,8 @@
 //! 5.1.6.5).
 
 use virtio_bindings::virtio_net::{
-    VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_ERR, VIRTIO_NET_OK,
+    VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_ERR, VIRTIO_NET_F_MQ,
+    VIRTIO_NET_OK,
 };
 use virtqueue::{Chain, Segment};
 
@@ -26,31 +27,39 @@ impl Net {
                 }
                 return false;
             };
-            let ack = match self.command(&chain, dma) {
-                Some(()) => VIRTIO_NET_OK,
+            let pairs = self.command(&chain, dma);
+            let ack = match pairs {
+                Some(_) => VIRTIO_NET_OK,
                 None => VIRTIO_NET_ERR,
             };
             let mut writer = chain.writer(dma);
-            // A driver that left no room for the answer gets none.
-            let _ = writer.write_array([ack as u8]);
-            let written = writer.written();
-            queue.complete(dma, chain.into_token(), written);
+            let answered = writer.write_array([ack as u8]);
+            let (written, token) = (writer.written(), chain.into_token());
+            match answered {
+                Ok(()) => {
+                    // Not before the driver knows.
+                    self.used_pairs = pairs.unwrap_or(self.used_pairs);
+                    queue.complete(dma, token, written);
+                }
+                Err(error) => queue.keep(token, error),
+            }
         }
         true
     }
 
-    /// Executes one command; `None` if it is not known or not possible.
-    fn command(&mut self, chain: &Chain<'_>, dma: &Dma) -> Option<()> {
+    /// The number of pairs that a command sets; `None` if the command is not known, not what was
+    /// negotiated, or not possible.
+    fn command(&self, chain: &Chain<'_>, dma: &Dma) -> Option<u16> {
         let mut reader = chain.reader(dma);
         let [class, command] = reader.read_array().ok()?;
         match (class.into(), command.into()) {
-            (VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET) => {
+            (VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET)
+                if self.negotiated & (1 << VIRTIO_NET_F_MQ) != 0 =>
+            {
                 let pairs = u16::from_le_bytes(reader.read_array().ok()?);
-                if !(1..=self.pairs).contains(&pairs) {
-                    return None;
-                }
-                self.used_pairs = pairs;
-                Some(())
+                // Nothing follows: another length is another command.
+                let whole = reader.remaining() == 0;
+                (whole && (1..=self.pairs).contains(&pairs)).then_some(pairs)
             }
             _ => None,
         }

@@ -9,7 +9,7 @@ use virtio_bindings::virtio_net::{
     VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_MAC, VIRTIO_NET_F_MQ, VIRTIO_NET_F_MTU, VIRTIO_NET_F_STATUS,
     VIRTIO_NET_S_LINK_UP,
 };
-use virtqueue::{Memory, Reader, Segment};
+use virtqueue::{Chain, CursorError, Memory, Reader, Segment};
 
 use crate::dma::Dma;
 use crate::queue::Queue;
@@ -22,6 +22,9 @@ const HEADER: usize = 12;
 pub const MAX_FRAME: usize = 65550;
 /// Bytes of the smallest frame that has addresses.
 const MIN_FRAME: usize = 14;
+/// What says that a frame has a tag of IEEE 802.1Q, and the tag's bytes.
+const TAGGED: &[u8] = &[0x81, 0];
+const TAG: usize = 4;
 /// Chains of a queue that are handled before other queues get their turn.
 const BUDGET: usize = 64;
 /// Buffers in a chain.
@@ -49,6 +52,8 @@ pub struct Net {
     pairs: u16,
     /// Pairs that the driver uses.
     used_pairs: u16,
+    /// What was negotiated.
+    negotiated: u64,
     /// Whether there is a carrier.
     pub up: bool,
     /// Where frames go.
@@ -65,15 +70,22 @@ impl Net {
             mtu: settings.mtu,
             pairs: settings.pairs,
             used_pairs: 1,
+            negotiated: 0,
             up: true,
             link: Link::new(&settings.network),
             frames: Frames::default(),
         }
     }
 
+    /// The driver is ready, and these features were negotiated.
+    pub fn start(&mut self, negotiated: u64) {
+        self.negotiated = negotiated;
+    }
+
     /// What the driver changed is as it was.
     pub fn reset(&mut self) {
         self.used_pairs = 1;
+        self.negotiated = 0;
     }
 
     /// Features of a network device.
@@ -142,6 +154,10 @@ impl Net {
                 Some(frame) => self.send(index / 2, frame, queues, dma),
                 None => self.frames.malformed += 1,
             }
+            // A loop may have met a receive queue that stops the device.
+            if queues.iter().any(Queue::failed) {
+                return false;
+            }
         }
         true
     }
@@ -171,13 +187,25 @@ impl Net {
         };
         let stored = queues
             .get_mut(2 * pair)
-            .filter(|_| self.up)
+            .filter(|_| self.up && self.fits(frame))
             .is_some_and(|queue| store(queue, frame, dma));
         if stored {
             self.frames.received += 1;
         } else {
             self.frames.dropped += 1;
         }
+    }
+
+    /// Whether a frame is one that the driver is ready for: none is longer than the MTU and its own
+    /// header, if there is one (section 5.1.4.1).
+    fn fits(&self, frame: &[u8]) -> bool {
+        let header = match frame.get(12..14) {
+            Some(TAGGED) => MIN_FRAME + TAG,
+            _ => MIN_FRAME,
+        };
+        let agreed = self.negotiated & (1 << VIRTIO_NET_F_MTU) != 0;
+        let mtu = self.mtu.filter(|_| agreed);
+        mtu.is_none_or(|mtu| frame.len() <= header + usize::from(mtu))
     }
 
     /// Addressed to this station, or to several.
@@ -203,21 +231,35 @@ fn read_frame<M: Memory>(mut reader: Reader<'_, M>) -> Option<Vec<u8>> {
     Some(frame)
 }
 
+/// Puts a frame into the next chain that takes it. One that cannot is given back with nothing in
+/// it, which says that nothing was received.
 fn store(queue: &mut Queue, frame: &[u8], dma: &Dma) -> bool {
     let mut storage = [Segment::EMPTY; SEGMENTS];
-    let Some(chain) = queue.pop(dma, &mut storage) else {
-        return false;
-    };
-    if chain.writable_len() < (HEADER + frame.len()) as u64 {
-        queue.unpop(chain.into_token());
-        return false;
+    for _ in 0..queue.size {
+        let Some(chain) = queue.pop(dma, &mut storage) else {
+            return false;
+        };
+        let written = fill(&chain, frame, dma);
+        queue.complete(dma, chain.into_token(), written.unwrap_or(0));
+        if written.is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Writes a frame and returns how much that is.
+fn fill(chain: &Chain<'_>, frame: &[u8], dma: &Dma) -> Result<u32, CursorError> {
+    let wanted = (HEADER + frame.len()) as u64;
+    let remaining = chain.writable_len();
+    if remaining < wanted {
+        return Err(CursorError::Short { wanted, remaining });
     }
     let mut header = [0; HEADER];
     // The number of buffers that the frame takes.
     header[10] = 1;
     let mut writer = chain.writer(dma);
-    let stored = writer.write_array(header).is_ok() && writer.write_all(frame).is_ok();
-    let written = if stored { writer.written() } else { 0 };
-    queue.complete(dma, chain.into_token(), written);
-    stored
+    writer.write_array(header)?;
+    writer.write_all(frame)?;
+    Ok(writer.written())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver's side of a network device with one pair of queues: one buffer for each descriptor,
-//! no features that make rings harder to read.
+//! The driver's side of a device with a few queues; of a network device with one pair of them, if
+//! nothing else is said. One buffer for each descriptor, no features that make rings harder to read.
 
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -14,6 +14,8 @@ use super::{Client, Model, CONFIG, MEMORY};
 pub const BASE: u64 = 0x4000_0000_0000;
 /// Descriptors in a queue.
 pub const SIZE: u16 = 16;
+/// Queues at most.
+const QUEUES: usize = 5;
 /// Bytes of each buffer.
 const BUFFER: u64 = 0x800;
 /// `VIRTIO_NET_F_MAC`, `VIRTIO_NET_F_STATUS`, `VIRTIO_F_VERSION_1`, `VIRTIO_F_ACCESS_PLATFORM`.
@@ -42,9 +44,9 @@ fn buffer(queue: u16, slot: u16) -> u64 {
 pub struct Driver {
     pub client: Client,
     /// Chains made available, by queue.
-    pub made: [u16; 2],
+    pub made: [u16; QUEUES],
     /// Chains that came back, by queue.
-    seen: [u16; 2],
+    seen: [u16; QUEUES],
     pub vectors: Vec<UnixStream>,
 }
 
@@ -60,8 +62,8 @@ impl Driver {
             .collect();
         Self {
             client,
-            made: [0; 2],
-            seen: [0; 2],
+            made: [0; QUEUES],
+            seen: [0; QUEUES],
             vectors,
         }
     }
@@ -91,8 +93,8 @@ impl Driver {
     /// Up to the acceptance of features.
     pub fn negotiate(&mut self, features: u64) -> bool {
         self.set_status(0);
-        self.made = [0; 2];
-        self.seen = [0; 2];
+        self.made = [0; QUEUES];
+        self.seen = [0; QUEUES];
         self.set_status(3);
         for half in 0..2u32 {
             self.client.write(0, 8, &half.to_le_bytes());
@@ -124,28 +126,63 @@ impl Driver {
 
     /// Everything until the device is running, with all buffers for reception there.
     pub fn start(&mut self) {
-        assert!(self.negotiate(FEATURES));
-        self.common16(16, 2);
-        for queue in 0..2 {
-            self.set_up(queue, 0);
-        }
-        self.set_status(0xf);
+        self.start_with(FEATURES, 2);
         for _ in 0..SIZE {
             self.offer();
         }
     }
 
+    /// Everything until a device with so many queues is running. Of its vectors the last is that of
+    /// the configuration.
+    pub fn start_with(&mut self, features: u64, queues: u16) {
+        assert!(self.negotiate(features));
+        self.common16(16, queues);
+        for queue in 0..queues {
+            self.set_up(queue, 0);
+        }
+        self.set_status(0xf);
+    }
+
+    /// Takes all interrupts that are there: a socket has no room for any number of them.
+    pub fn forget_interrupts(&mut self) {
+        for vector in &mut self.vectors {
+            vector.set_nonblocking(true).unwrap();
+            while vector.read(&mut [0; 512]).is_ok_and(|count| count > 0) {}
+            vector.set_nonblocking(false).unwrap();
+        }
+    }
+
+    /// Makes a chain of these buffers available, by bus address, length and flags. Its descriptors
+    /// are those from `first` on.
+    pub fn chain(&mut self, queue: u16, first: u16, buffers: &[(u64, u32, u16)]) {
+        for (index, (addr, len, flags)) in (first..).zip(buffers) {
+            let last = usize::from(index - first) + 1 == buffers.len();
+            let at = desc(queue) + 16 * u64::from(index);
+            let flags = flags | u16::from(!last);
+            self.poke(at, &addr.to_le_bytes());
+            self.poke(at + 8, &len.to_le_bytes());
+            self.poke(at + 12, &flags.to_le_bytes());
+            self.poke(at + 14, &(index + 1).to_le_bytes());
+        }
+        self.expose(queue, first);
+    }
+
+    fn expose(&mut self, queue: u16, head: u16) {
+        let made = &mut self.made[usize::from(queue)];
+        let slot = u64::from(*made % SIZE);
+        *made = made.wrapping_add(1);
+        let made = *made;
+        self.poke(avail(queue) + 4 + 2 * slot, &head.to_le_bytes());
+        self.poke(avail(queue) + 2, &made.to_le_bytes());
+    }
+
     fn make_available(&mut self, queue: u16, len: usize, flags: u16) {
-        let made = self.made[usize::from(queue)];
-        let slot = made % SIZE;
+        let slot = self.made[usize::from(queue)] % SIZE;
         let at = desc(queue) + 16 * u64::from(slot);
         self.poke(at, &(BASE + buffer(queue, slot)).to_le_bytes());
         self.poke(at + 8, &(len as u32).to_le_bytes());
         self.poke(at + 12, &flags.to_le_bytes());
-        self.poke(avail(queue) + 4 + 2 * u64::from(slot), &slot.to_le_bytes());
-        self.made[usize::from(queue)] = made.wrapping_add(1);
-        let made = self.made[usize::from(queue)];
-        self.poke(avail(queue) + 2, &made.to_le_bytes());
+        self.expose(queue, slot);
     }
 
     /// Makes a buffer for reception available.
@@ -167,7 +204,7 @@ impl Driver {
         self.client.post(0, offset, &queue.to_le_bytes());
     }
 
-    fn used_index(&self, queue: u16) -> u16 {
+    pub fn used_index(&self, queue: u16) -> u16 {
         u16::from_le_bytes(self.peek(used(queue) + 2))
     }
 

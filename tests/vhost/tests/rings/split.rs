@@ -6,13 +6,16 @@ use std::sync::atomic::{fence, Ordering};
 
 use vhost_client::memory::Memory;
 use vhost_client::ring::{self, Options};
-use virtqueue::{Fault, Ring, Segment, Split, SplitConfig, SplitState};
+use virtqueue::{Fault, Refusal, Ring, Segment, Split, SplitConfig, SplitState};
 
 /// Memory as the engine wants it.
 struct Guest<'a>(&'a Memory);
 
 fn fault<T>(addr: u64, result: anyhow::Result<T>) -> Result<T, Fault> {
-    result.map_err(|_| Fault { addr })
+    result.map_err(|_| Fault {
+        addr,
+        refusal: Refusal::NotMapped,
+    })
 }
 
 impl virtqueue::Memory for Guest<'_> {

@@ -23,11 +23,15 @@ const STATE_STRIDE: u64 = 4;
 /// The largest size of a virtqueue (virtio 1.3, section 2.6).
 const SIZE_MAX: u16 = 1 << 15;
 
-/// Checks the number of virtqueues.
+/// The most virtqueues of a device that are used. An interrupt that several share goes through all of
+/// them.
+const QUEUES_MAX: u16 = 1024;
+
+/// Checks the number of virtqueues. Returns how many are used.
 pub(crate) fn queue_count(count: u16) -> Result<u16, Fault> {
     match count {
         0 | u16::MAX => Err(Fault::QueueCount { count }),
-        _ => Ok(count),
+        _ => Ok(count.min(QUEUES_MAX)),
     }
 }
 

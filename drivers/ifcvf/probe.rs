@@ -47,7 +47,8 @@ use vdpa::{
         Function,
         Vectors,
         Window, //
-    }, //
+    },
+    RateLimit, //
 };
 
 /// Tells the user what is wrong with a device.
@@ -214,7 +215,11 @@ impl Hardware {
         let common = map.window(&found.common)?;
         let registers = Registers::new(common.clone(), dev.into());
         registers.reset()?;
-        let count = limits::queue_count(registers.num_queues()?).map_err(refuse)?;
+        let offered = registers.num_queues()?;
+        let count = limits::queue_count(offered).map_err(refuse)?;
+        if count != offered {
+            dev_warn!(dev, "{count} of its {offered} virtqueues are used\n");
+        }
         let states = limits::states(count, &found, &sizes).map_err(refuse)?;
 
         let notify = map.window(&found.notify)?;
@@ -241,6 +246,7 @@ impl Hardware {
                 selectors <- new_mutex!(selectors, "ifcvf_selectors"),
                 vectors: Vectors::new(pdev)?,
                 queues,
+                log <- RateLimit::new(),
             }),
             GFP_KERNEL,
         )?;

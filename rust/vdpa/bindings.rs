@@ -81,11 +81,8 @@ extern "C" {
         write: bool,
     ) -> ffi::c_int;
     pub fn rust_vdpa_interruptible(yes: bool);
-    pub fn rust_vdpa_read_user(
-        to: *mut ffi::c_void,
-        from: *const ffi::c_void,
-        len: usize,
-    ) -> usize;
+    pub fn rust_vdpa_read_user(to: *mut ffi::c_void, from: *const ffi::c_void, len: usize)
+        -> usize;
     pub fn rust_vdpa_write_user(
         to: *mut ffi::c_void,
         from: *const ffi::c_void,

@@ -401,11 +401,17 @@ impl SoftIommu {
         let mut left = len;
         while left != 0 {
             let range = space.lookup(at).ok_or(EFAULT)?;
-            if !(if write { range.perm.write } else { range.perm.read }) {
+            if !(if write {
+                range.perm.write
+            } else {
+                range.perm.read
+            }) {
                 result = Err(EACCES);
             }
             // Not more than `left`, and `at` lies in the range.
-            let part = (range.iova.last.wrapping_sub(at)).saturating_add(1).min(left);
+            let part = (range.iova.last.wrapping_sub(at))
+                .saturating_add(1)
+                .min(left);
             left = left.wrapping_sub(part);
             at = at.wrapping_add(part);
         }

@@ -259,12 +259,7 @@ impl Blk {
     }
 
     /// Handles a request. One that has to be tried again begins anew: it does the same once more.
-    fn request(
-        &self,
-        chain: &Chain<'_>,
-        memory: &GuestMemory<'_>,
-        features: Features,
-    ) -> Outcome {
+    fn request(&self, chain: &Chain<'_>, memory: &GuestMemory<'_>, features: Features) -> Outcome {
         let data_len = chain.writable_len().saturating_sub(1);
         // The status is the last byte, wherever that lies. Without room for it the driver would take
         // what it finds there for the outcome.
@@ -401,6 +396,8 @@ impl Model for Blk {
             return Progress::Idle;
         };
 
-        queue.drain(BUDGET, |chain, memory| self.request(chain, memory, features))
+        queue.drain(BUDGET, |chain, memory| {
+            self.request(chain, memory, features)
+        })
     }
 }

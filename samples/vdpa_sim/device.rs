@@ -173,8 +173,7 @@ impl<M: Model> ConfigOps for Device<M> {
     }
 
     fn get_vq_ready(&self, vq: VqIndex) -> bool {
-        self.with_queue(vq, |queue| queue.enabled)
-            .unwrap_or(false)
+        self.with_queue(vq, |queue| queue.enabled).unwrap_or(false)
     }
 
     fn set_vq_state(&self, vq: VqIndex, state: VqState) -> Result {

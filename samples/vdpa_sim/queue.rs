@@ -55,7 +55,11 @@ impl fmt::Display for StartError {
             }
             Self::Setup(error) => f.write_fmt(format_args!("{error}")),
             Self::NotPermitted(area, addr) => {
-                let access = if *area == Area::Used { "written" } else { "read" };
+                let access = if *area == Area::Used {
+                    "written"
+                } else {
+                    "read"
+                };
 
                 f.write_fmt(format_args!(
                     "{area} at {addr:#x} is mapped, but not to be {access} by the device"
@@ -117,7 +121,11 @@ impl Queue {
 
     /// Starts the queue where it was stopped, or where it was told to, with what the driver has set
     /// by now.
-    pub(crate) fn start(&mut self, features: Features, iommu: &SoftIommu) -> Result<(), StartError> {
+    pub(crate) fn start(
+        &mut self,
+        features: Features,
+        iommu: &SoftIommu,
+    ) -> Result<(), StartError> {
         self.stop();
         if self.num > SIZE_MAX.into() {
             return Err(StartError::TooLarge(self.num));

@@ -7,8 +7,7 @@ use crate::queue::{
     Queue, //
 };
 use kernel::{
-    fmt,
-    new_mutex,
+    fmt, new_mutex,
     prelude::*,
     str::{
         BStr,

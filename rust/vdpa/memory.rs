@@ -3,11 +3,9 @@
 //! Reading and writing the memory that a software device was given.
 
 use crate::{
+    absence::Absence,
     bindings,
-    soft_iommu::{
-        Absence,
-        Space, //
-    },
+    soft_iommu::Space,
     Asid,
     MapRange,
     SoftIommu, //
@@ -553,7 +551,9 @@ impl<'a> Memory<'a> {
     fn absent(&self, ptr: *const u8, len: usize, access: Access) -> Error {
         match self.translation {
             Translation::Process { absence, .. } => {
-                absence.note(ptr.addr(), len, matches!(access, Access::Write))
+                let changes = self.last.get().map_or(0, |last| last.changes);
+
+                absence.note(ptr.addr(), len, matches!(access, Access::Write), changes)
             }
             _ => EFAULT,
         }

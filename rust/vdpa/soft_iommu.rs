@@ -3,7 +3,10 @@
 //! Address translation for devices that are implemented in software.
 
 use crate::{
-    bindings,
+    absence::{
+        Absence,
+        Waiting, //
+    },
     memory::{
         Translation,
         UsedMm, //
@@ -14,7 +17,6 @@ use crate::{
     MapRange,
     Memory, //
 };
-use core::cell::Cell;
 use kernel::{
     mm::Mm,
     new_mutex,
@@ -28,8 +30,7 @@ use kernel::{
         lock::mutex::MutexGuard,
         Arc,
         Mutex, //
-    },
-    task::Task, //
+    }, //
 };
 
 /// The mappings of one address space, in the order of their bus addresses, without overlaps.
@@ -96,81 +97,6 @@ impl Space {
     }
 }
 
-/// How many pages can be given up at a time; one more, and everything that is absent is.
-const GIVEN_UP: usize = 8;
-
-/// Memory of a process, to be brought in.
-#[derive(Clone, Copy)]
-struct Wanted {
-    addr: usize,
-    len: usize,
-    write: bool,
-}
-
-/// Memory of a process that was not there.
-pub(crate) struct Absence {
-    /// What was refused first since the last [`SoftIommu::lock`].
-    wanted: Cell<Option<Wanted>>,
-    /// Pages that cannot be brought in.
-    given_up: [usize; GIVEN_UP],
-    count: usize,
-}
-
-impl Absence {
-    const fn new() -> Self {
-        Self {
-            wanted: Cell::new(None),
-            given_up: [0; GIVEN_UP],
-            count: 0,
-        }
-    }
-
-    /// Begins a round: what was given up was so for one that had to be tried again.
-    #[inline]
-    fn begin(&mut self) {
-        if self.wanted.take().is_none() {
-            self.count = 0;
-        }
-    }
-
-    #[inline]
-    fn page(addr: usize) -> usize {
-        addr & !(bindings::PAGE_SIZE - 1)
-    }
-
-    fn is_given_up(&self, addr: usize) -> bool {
-        self.given_up
-            .get(..self.count)
-            .is_none_or(|pages| pages.contains(&Self::page(addr)))
-    }
-
-    /// Gives up the page that `addr` is in.
-    fn give_up(&mut self, addr: usize) {
-        if let Some(slot) = self.given_up.get_mut(self.count) {
-            *slot = Self::page(addr);
-        }
-        self.count = (self.count + 1).min(GIVEN_UP + 1);
-    }
-
-    /// Notes that memory was not there. Returns what to say to who wanted it.
-    pub(crate) fn note(&self, addr: usize, len: usize, write: bool) -> Error {
-        if self.is_given_up(addr) {
-            return EFAULT;
-        }
-        if self.wanted.get().is_none() {
-            self.wanted.set(Some(Wanted { addr, len, write }));
-        }
-        EAGAIN
-    }
-}
-
-/// Who waits for memory of a process.
-struct Waiting {
-    task: Option<ARef<Task>>,
-    /// Nobody is to wait any more.
-    ended: bool,
-}
-
 /// What is translated how. See [`SoftIommu`].
 struct Tables {
     spaces: KVec<Space>,
@@ -209,16 +135,16 @@ impl Tables {
 #[pin_data]
 pub struct SoftIommu {
     limit: usize,
-    /// Counts the changes of `tables`, with whose lock held it is written.
+    /// Counts the changes of `tables`, which happen with its lock held.
     changes: Atomic<i64>,
     #[pin]
     tables: Mutex<Tables>,
     /// Taken before the lock of `tables`.
     #[pin]
-    absence: Mutex<Absence>,
+    pub(crate) absence: Mutex<Absence>,
     /// Taken last.
     #[pin]
-    waiting: Mutex<Waiting>,
+    pub(crate) waiting: Mutex<Waiting>,
 }
 
 impl SoftIommu {
@@ -248,13 +174,7 @@ impl SoftIommu {
                 "vdpa_soft_iommu"
             ),
             absence <- new_mutex!(Absence::new(), "vdpa_absence"),
-            waiting <- new_mutex!(
-                Waiting {
-                    task: None,
-                    ended: false,
-                },
-                "vdpa_waiting"
-            ),
+            waiting <- new_mutex!(Waiting::new(), "vdpa_waiting"),
         }? Error);
 
         Arc::pin_init(new, GFP_KERNEL)
@@ -287,96 +207,6 @@ impl SoftIommu {
         let mm = UsedMm::new(mm)?;
 
         Ok(IommuGuard(View::Process(self, mm, absence)))
-    }
-
-    /// Has the memory of the process brought in that was refused with `EAGAIN` since the last
-    /// [`lock`](Self::lock). Returns whether it is worth a new try: there was such memory.
-    ///
-    /// Memory that there is not is refused with `EFAULT` in the next round, and so on until a round
-    /// has nothing refused with `EAGAIN`: so each chain comes to an end.
-    ///
-    /// # Context
-    ///
-    /// The thread that calls [`lock`](Self::lock), a thread of the kernel that nobody else sends
-    /// signals. Holds no lock that anybody else needs. Waits for who has the memory (a disk, a file
-    /// system, `userfaultfd(2)`), for ever if that does not answer, but no longer than until
-    /// mappings change, the device is unbound from the process, or [`interrupt`](Self::interrupt)
-    /// or [`end`](Self::end) is called.
-    pub fn bring_in(&self) -> bool {
-        let wanted = self.absence.lock().wanted.get();
-        let Some(Wanted { addr, len, write }) = wanted else {
-            return false;
-        };
-        let changes = self.changes();
-        let mm = self.tables.lock().mm.clone();
-        // The last reference may go when this ends, with no lock held.
-        let Some(mm) = mm.as_ref().and_then(|mm| mm.mmget_not_zero()) else {
-            return true;
-        };
-
-        // SAFETY: There are users of `mm`, one of which is held here.
-        let mut ret = unsafe { bindings::rust_vdpa_fault_in(mm.as_raw(), addr, len, write) };
-        if ret == EAGAIN.to_errno() {
-            if !self.begin_to_wait(changes) {
-                return true;
-            }
-            // SAFETY: As above.
-            ret = unsafe { bindings::rust_vdpa_fault_in_wait(mm.as_raw(), addr, len, write) };
-            self.waiting.lock().task = None;
-            // SAFETY: This thread made itself so, and nobody knows it any more.
-            unsafe { bindings::rust_vdpa_interruptible(false) };
-        }
-        if ret != 0 && ret != EINTR.to_errno() {
-            self.absence.lock().give_up(addr);
-        }
-        true
-    }
-
-    /// Says that the current thread waits, unless something has changed since `changes`.
-    fn begin_to_wait(&self, changes: i64) -> bool {
-        // SAFETY: The caller is a thread of the kernel that nobody else sends signals.
-        unsafe { bindings::rust_vdpa_interruptible(true) };
-
-        let mut waiting = self.waiting.lock();
-        // Who changes something looks for who waits after that.
-        let go_on = !waiting.ended && self.changes.load(Relaxed) == changes;
-        if go_on {
-            waiting.task = Some(ARef::from(&**current!()));
-        } else {
-            // SAFETY: As above.
-            unsafe { bindings::rust_vdpa_interruptible(false) };
-        }
-        go_on
-    }
-
-    /// Has [`bring_in`](Self::bring_in) return, if it waits.
-    ///
-    /// To be called where what it waits for may have lost its meaning, as with a reset.
-    ///
-    /// # Context
-    ///
-    /// May sleep.
-    pub fn interrupt(&self) {
-        // Who is about to wait sees this, or is seen.
-        self.changes.add(1, Relaxed);
-        self.wake();
-    }
-
-    /// The same, for ever.
-    ///
-    /// # Context
-    ///
-    /// May sleep.
-    pub fn end(&self) {
-        self.waiting.lock().ended = true;
-        self.wake();
-    }
-
-    fn wake(&self) {
-        if let Some(task) = &self.waiting.lock().task {
-            // SAFETY: The task is valid, and has allowed for this signal. It forgets it.
-            unsafe { bindings::send_sig(bindings::SIGKILL as c_int, task.as_ptr(), 1) };
-        }
     }
 
     /// Checks that a range of bus addresses is mapped for reading or, with `write`, for writing,
@@ -423,6 +253,18 @@ impl SoftIommu {
     #[inline]
     pub(crate) fn changes(&self) -> i64 {
         self.changes.load(Relaxed)
+    }
+
+    /// Who waits for something is to look again.
+    #[inline]
+    pub(crate) fn note_change(&self) {
+        self.changes.add(1, Relaxed);
+    }
+
+    /// The process whose memory it is.
+    #[inline]
+    pub(crate) fn mm(&self) -> Option<ARef<Mm>> {
+        self.tables.lock().mm.clone()
     }
 
     /// The mapping of a process that `iova` is in, and [`changes`](Self::changes) as of now.

@@ -40,6 +40,7 @@
 #![doc = include_str!("../../samples/vdpa_null/vdpa_null.rs")]
 //! ```
 
+mod absence;
 mod address_space;
 mod alloc;
 mod binding;

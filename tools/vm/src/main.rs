@@ -59,6 +59,7 @@ prints what was most expensive; its last line counts.
 For `run' and `plan':
 
   --kernel DIR  a kernel as /lib/modules/RELEASE, with vmlinux in it [$KERNEL_MODULES]
+  --others DIR  the root with programs of others, for scenarios that ask for it [$OTHERS]
   --build DIR   where modules are found and logs are left [build]
 ";
 
@@ -69,6 +70,8 @@ pub struct Places {
     pub kernel: PathBuf,
     /// The release of that kernel.
     pub release: String,
+    /// The root with programs of others, where it was made.
+    pub others: Option<PathBuf>,
     /// The directory of what is built: our modules, logs, scratch.
     pub build: PathBuf,
 }
@@ -91,6 +94,9 @@ impl Places {
                 .context("which kernel? Give --kernel, or run this by `tools/toolbox run`")?
                 .into(),
         };
+        let others = arguments
+            .opt_value_from_str("--others")?
+            .or_else(|| std::env::var_os("OTHERS").map(PathBuf::from));
         let build = arguments
             .opt_value_from_str("--build")?
             .unwrap_or_else(|| "build".into());
@@ -102,6 +108,7 @@ impl Places {
         Ok(Self {
             kernel,
             release,
+            others,
             build,
         })
     }
@@ -138,6 +145,12 @@ impl Places {
             Ok(rest) => self.kernel.join(rest),
             Err(_) => name.to_owned(),
         }
+    }
+
+    /// The root with programs of others.
+    pub fn others(&self) -> Result<&Path> {
+        let others = self.others.as_deref();
+        others.context("programs of others are not there: `tools/toolbox others' gets them")
     }
 
     /// A directory below the build directory, which is made.

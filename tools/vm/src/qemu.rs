@@ -148,6 +148,9 @@ fn boot(
     let directory = places.scratch(&format!("vm/{}", scenario.name))?;
     let mut command = command(places, &scenario.machine, accel, archive, logs);
     add_devices(&mut command, &scenario.machine, &directory);
+    if scenario.machine.others {
+        add_others(&mut command, places.others()?);
+    }
     let model = Model::start(&scenario.machine, &directory, &logs.model)?;
     let boot = places.patience(BOOT);
     let (end, mut watch) = run_command(&mut command, logs, boot, scenario.timeout, show)?;
@@ -209,6 +212,14 @@ fn add_devices(command: &mut Command, wanted: &Machine, directory: &Path) {
     }
     let more = wanted.qemu.iter();
     command.args(more.map(|word| model::in_directory(word, directory)));
+}
+
+/// A directory of this machine, which the guest can mount and only read.
+fn add_others(command: &mut Command, others: &Path) {
+    let mut argument =
+        std::ffi::OsString::from("local,mount_tag=others,security_model=none,readonly=on,path=");
+    argument.push(others);
+    command.arg("-virtfs").arg(argument);
 }
 
 /// A machine that boots an archive, without accelerator and memory.

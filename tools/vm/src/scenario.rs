@@ -22,7 +22,9 @@
 //! | `icount` | `yes`: one CPU, one instruction takes one nanosecond | no |
 //! | `model` | a modelled IFC virtual function with these settings, see `ifcvf-model --help` | none |
 //! | `iommu` | `intel`: an IOMMU; needs a model | none |
+//! | `others` | `yes`: programs of others, from a root of their own that the guest can mount (`tests/others.sh`) | no |
 //! | `allocations` | `fail`: the kernel may say so | it may not |
+//! | `check` | `no, because …`: only when somebody asks for it | it is part of `make check` |
 //! | `debugging` | `only`: for the debugging kernel; `no, because …`: not for that | for all kernels |
 //!
 //! `modules`, `tools`, `files`, `append`, `qemu` and `model` may be given on several lines. In
@@ -77,6 +79,8 @@ pub struct Machine {
     pub models: Vec<String>,
     /// Whether there is an IOMMU.
     pub iommu: bool,
+    /// Whether there is the root with programs of others.
+    pub others: bool,
     /// Whether allocations fail, of which the kernel may speak.
     pub allocations_fail: bool,
 }
@@ -156,6 +160,7 @@ impl Scenario {
                 icount: false,
                 models: Vec::new(),
                 iommu: false,
+                others: false,
                 allocations_fail: false,
             },
             kernels: Kernels::All,
@@ -269,13 +274,8 @@ impl Scenario {
             "timeout" => self.timeout = Duration::from_secs(number(value)?.into()),
             "append" => machine.append.extend(words().map(str::to_owned)),
             "qemu" => machine.qemu.extend(words().map(str::to_owned)),
-            "icount" => {
-                machine.icount = match value {
-                    "yes" => true,
-                    "no" => false,
-                    _ => bail!("'{value}' is neither yes nor no"),
-                }
-            }
+            "icount" => machine.icount = yes_or_no(value)?,
+            "others" => machine.others = yes_or_no(value)?,
             "model" => machine.models.push(value.to_owned()),
             "iommu" => match value {
                 "intel" => machine.iommu = true,
@@ -285,11 +285,16 @@ impl Scenario {
                 "fail" => machine.allocations_fail = true,
                 _ => bail!("allocations can 'fail', not '{value}'"),
             },
+            // For tools/steps.
+            "check" => ensure!(
+                value.starts_with("no, "),
+                "'{value}' is not 'no, ' and why not"
+            ),
             "debugging" => self.kernels = value.parse()?,
             _ => bail!(
                 "no such key '{key}'; there are title, modules, tools, files, cpus, memory, \
-                 timeout, append, qemu, icount, model, iommu, allocations and \
-                 debugging"
+                 timeout, append, qemu, icount, model, iommu, others, allocations, \
+                 check and debugging"
             ),
         }
         Ok(())
@@ -305,6 +310,14 @@ fn header(line: &str) -> Option<(&str, &str)> {
     }
     let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase());
     is_key.then(|| (key, value.trim()))
+}
+
+fn yes_or_no(value: &str) -> Result<bool> {
+    match value {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => bail!("'{value}' is neither yes nor no"),
+    }
 }
 
 fn number(value: &str) -> Result<u32> {
@@ -350,6 +363,8 @@ mod tests {
             "# timeout: 0",
             "# cpus: two",
             "# icount: maybe",
+            "# others: some",
+            "# check: no",
             "# icount: yes\n# cpus: 2",
             "# iommu: intel",
             "# iommu: amd\n# model:",
@@ -431,6 +446,7 @@ mod tests {
         };
         assert_eq!(boot(&["# cpus: 3", "# cpus: 3"]).unwrap().scripts.len(), 2);
         assert!(boot(&["# cpus: 3", "# cpus: 2"]).is_err());
+        assert!(boot(&["# others: yes", "# others: no"]).is_err());
         assert!(boot(&["# debugging: only", "# debugging: no, why"]).is_err());
         let both = boot(&["# title: any", "# debugging: no, why"]).unwrap();
         assert_eq!(both.kernels.refusal(true), Some("why"));

@@ -4,6 +4,9 @@
 # What comes between two scenarios of a boot: the second finds the guest as if it had just been booted, without
 # modules, and with nothing in the log.
 
+if grep -q ' /others ' /proc/mounts; then
+	umount -l /others
+fi
 progress=yes
 while [ -n "$progress" ]; do
 	progress=

@@ -122,6 +122,18 @@ debug-kernel:
 debug-modules: debug-kernel
 	+$(Q)$(MAKE) KERNEL=debug modules
 
+# --- Programs of others that scenarios run ---------------------------------------------------------
+
+PHONY += others third-parties
+others: setup
+	+$(Q)$(toolbox) others
+
+# Whose scenarios include what says how that is done.
+third_parties = $(basename $(notdir $(shell grep -l '^\# files:.* tests/others\.sh' tests/scenarios/*.sh)))
+
+third-parties:
+	$(Q)tools/steps check $(third_parties)
+
 # --- Formatting, lints, documentation -------------------------------------------------------------
 
 kernel_rust = $(shell find rust vdpa_core virtio_vdpa vhost_vdpa drivers samples tests/kunit tests/modules \
@@ -270,6 +282,7 @@ Development:
                    as for kunit
   fuzz             random use of the modules, in the debugging kernel; SEED=NUMBER does the same as
                    that time, TIME=SECONDS for so long each
+  third-parties    scenarios with programs of others, also those that `make check' has no time for
   bench            instructions per operation, beside the C modules
   shellcheck       lint scripts
 

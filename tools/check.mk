@@ -13,7 +13,7 @@ nothing:
 	@echo "check.mk: which step?" >&2; exit 1
 
 goals := modules programs c-modules rustfmtcheck clippy-kernel clippy-cargo shellcheck rustdoc test \
-	debug-kernel debug-modules kernel-tree
+	debug-kernel debug-modules kernel-tree others
 
 .PHONY: $(goals)
 $(goals):
@@ -31,6 +31,10 @@ kernel-tree: debug-kernel
 
 stock.%: $(STOCK_NEEDS)
 	@$(STEPS) machine stock $*
+
+# On the stock kernel, with programs of others.
+others.%: $(STOCK_NEEDS) others
+	@$(STEPS) machine others $*
 
 debug.%: $(DEBUG_NEEDS)
 	@$(STEPS) machine debug $*

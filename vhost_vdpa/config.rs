@@ -85,11 +85,11 @@ impl Session {
     /// `EBADF` where `fd` is not open, `EINVAL` where it is not an eventfd.
     pub(crate) fn set_config_call(&mut self, dev: &Device<Bound>, fd: i32) -> Result {
         let eventfd = eventfd(fd)?;
-        let enable = eventfd.is_some();
-        let old = self.callbacks.config().set(eventfd);
 
-        self.callbacks.enable_config(dev, enable)?;
-        drop(old);
+        if eventfd.is_some() {
+            self.callbacks.install_config(dev)?;
+        }
+        drop(self.callbacks.config().set(eventfd));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! A vDPA device and its character device.
 
 use crate::{
+    call::Call,
     doorbell::DoorbellMap,
     session::Session, //
 };
@@ -26,10 +27,19 @@ use vdpa::{
     },
     BoundDevice,
     BoundState,
+    Callbacks,
     Device,
     Doorbells,
     Source, //
 };
+
+/// What belongs to a device that this driver is bound to.
+struct State {
+    /// What the device calls, unless the session has it.
+    callbacks: Option<Callbacks<Call>>,
+    /// [`None`] while the device is not open.
+    session: Option<Session>,
+}
 
 /// A vDPA device and its character device, and what the process that has it open has set up.
 ///
@@ -45,8 +55,7 @@ use vdpa::{
 /// accesses memory of the process itself ([`Source::Process`]) may wait for who provides that.
 #[pin_data]
 pub(crate) struct VhostVdpa {
-    /// [`None`] while the device is not open.
-    state: Arc<BoundState<Option<Session>>>,
+    state: Arc<BoundState<State>>,
     bound: Arc<BoundDevice>,
     source: Source,
     #[pin]
@@ -59,7 +68,12 @@ pub(crate) struct VhostVdpa {
 impl VhostVdpa {
     /// Prepares for a device.
     pub(crate) fn new(dev: &Device<Bound>) -> Result<Arc<Self>> {
-        let state = BoundState::new(dev, None)?;
+        let callbacks = Callbacks::new(dev, |_| Call::new(), Call::new()?)?;
+        let state = State {
+            callbacks: Some(callbacks),
+            session: None,
+        };
+        let state = BoundState::new(dev, state)?;
         let bound = BoundDevice::new(dev)?;
 
         Arc::pin_init(
@@ -81,25 +95,26 @@ impl VhostVdpa {
     /// `ENODEV` where the device is gone, `EBUSY` where it is open, those of [`Session::open`].
     pub(crate) fn open(&self, doorbells: Arc<Doorbells>) -> Result<DoorbellMap> {
         let mut state = self.state.lock().ok_or(ENODEV)?;
-        let (slot, dev) = state.split();
+        let (state, dev) = state.split();
 
-        if slot.is_some() {
+        if state.session.is_some() {
             return Err(EBUSY);
         }
 
         let map = DoorbellMap::new(dev, doorbells.clone())?;
+        let bound = self.bound.clone();
 
-        *slot = Some(Session::open(dev, self.bound.clone(), doorbells)?);
+        state.session = Some(Session::open(dev, bound, doorbells, &mut state.callbacks)?);
         Ok(map)
     }
 
     /// Ends the session, if that has not happened before.
     pub(crate) fn close(&self) {
         if let Some(mut state) = self.state.lock() {
-            let (slot, dev) = state.split();
+            let (state, dev) = state.split();
 
-            if let Some(session) = slot.take() {
-                session.close(dev);
+            if let Some(session) = state.session.take() {
+                state.callbacks = Some(session.close(dev));
             }
         }
     }
@@ -114,9 +129,9 @@ impl VhostVdpa {
         f: impl FnOnce(&mut Session, &Device<Bound>) -> Result<R>,
     ) -> Result<R> {
         let mut state = self.state.lock().ok_or(ENODEV)?;
-        let (slot, dev) = state.split();
+        let (state, dev) = state.split();
 
-        f(slot.as_mut().ok_or(ENODEV)?, dev)
+        f(state.session.as_mut().ok_or(ENODEV)?, dev)
     }
 
     /// Returns what the device has to be given for the memory of the process.
@@ -153,7 +168,9 @@ impl VhostVdpa {
     /// Ends the session because the device goes away. From now on the open file, if there is one,
     /// only says so.
     pub(crate) fn remove(&self, dev: &Device<Core<'_>>) {
-        if let Some(Some(session)) = self.state.revoke() {
+        let session = self.state.revoke().and_then(|state| state.session);
+
+        if let Some(session) = session {
             session.abort(dev);
         }
         self.bound.revoke();

@@ -4,7 +4,8 @@
 
 use crate::{
     call::eventfd,
-    session::Session, //
+    session::Session,
+    status::has_features, //
 };
 use kernel::{
     device::Bound,
@@ -84,18 +85,38 @@ impl Session {
         self.vq(dev, index)?;
 
         let eventfd = eventfd(fd)?;
-        let enable = eventfd.is_some();
         let call = self.callbacks.vq(index).ok_or(ENOBUFS)?;
         let old = call.set(eventfd);
 
         // Before the eventfd goes that the interrupt was connected with.
         self.line_mut(index)?.bypass = None;
-        self.callbacks.enable_vq(dev, index, enable)?;
+        if has_features(dev.status()) {
+            self.install_call(dev, index)?;
+        }
         if dev.status().has(Status::DRIVER_OK) {
             self.connect_irq(dev, index);
         }
         drop(old);
         Ok(())
+    }
+
+    /// Has the device call for a virtqueue that has an eventfd, or had one since the last reset.
+    fn install_call(&mut self, dev: &Device<Bound>, index: u32) -> Result {
+        let eventfd = self.callbacks.vq(index).and_then(|call| call.get());
+
+        // From a device that is running nothing is taken away, not even where nobody is told.
+        if eventfd.is_some() || self.callbacks.is_installed(index) {
+            self.callbacks.install_vq(dev, index, eventfd)?;
+        }
+        Ok(())
+    }
+
+    /// Has the device call for all virtqueues that have an eventfd.
+    ///
+    /// This is for a device whose features are certain: what they are decides, for some, what the
+    /// number of a virtqueue means.
+    pub(crate) fn install_calls(&mut self, dev: &Device<Bound>) -> Result {
+        (0..dev.nvqs()).try_for_each(|index| self.install_call(dev, index))
     }
 
     /// Sets the eventfd that is signalled when the virtqueue has failed, or none (-1).

@@ -58,10 +58,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Resets the device and begins. `doorbells` are those of the file that is being opened.
+    /// Resets the device and begins. `doorbells` are those of the file that is being opened;
+    /// `callbacks` are taken, and given back by [`close`](Self::close).
     ///
     /// # Errors
     ///
+    /// - `EBUSY` where somebody has the callbacks,
     /// - what the device refuses the reset with,
     /// - `EOPNOTSUPP` where its memory accesses could not be confined to what is mapped,
     /// - `ENOMEM`.
@@ -69,20 +71,22 @@ impl Session {
         dev: &Device<Bound>,
         bound: Arc<BoundDevice>,
         doorbells: Arc<Doorbells>,
+        callbacks: &mut Option<Callbacks<Call>>,
     ) -> Result<Self> {
-        let mut callbacks = Callbacks::new(dev, |_| Call::new(), Call::new()?)?;
         let mut lines = KVVec::new();
 
         for _ in 0..dev.nvqs() {
             lines.push(Line::default(), GFP_KERNEL)?;
         }
-        callbacks.reset(dev, false)?;
+        callbacks.as_mut().ok_or(EBUSY)?.reset(dev, false)?;
+
+        let spaces = Spaces::new(dev)?;
 
         Ok(Self {
             bound,
-            callbacks,
+            callbacks: callbacks.take().ok_or(EBUSY)?,
             lines,
-            spaces: Spaces::new(dev)?,
+            spaces,
             doorbells,
             owner: None,
             fork_from_owner: VHOST_FORK_OWNER_TASK as u8,
@@ -97,20 +101,25 @@ impl Session {
     pub(crate) fn abort(self, dev: &Device<Bound>) {
         self.doorbells.revoke();
         self.signal_errors();
-        self.close(dev);
+        drop(self.close(dev));
     }
 
-    /// Ends: resets the device, and lets go of all that was given to it.
-    pub(crate) fn close(mut self, dev: &Device<Bound>) {
+    /// Ends: resets the device, and lets go of all that was given to it. What it calls stays, for
+    /// a parent that does so late.
+    pub(crate) fn close(mut self, dev: &Device<Bound>) -> Callbacks<Call> {
         self.disconnect_irqs();
         self.cut_kicks();
         if let Err(e) = self.callbacks.reset(dev, self.clean_map()) {
             dev_warn!(dev, "reset failed: {:?}\n", e);
         }
+        for call in self.callbacks.targets() {
+            drop(call.set(None));
+        }
         self.spaces.close(dev);
         if self.owner.is_some() && dev.source() == Source::Process {
             dev.unbind_mm();
         }
+        self.callbacks
     }
 
     /// Returns the bus addresses that can be mapped.

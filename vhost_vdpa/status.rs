@@ -13,6 +13,12 @@ use vdpa::{
     Status, //
 };
 
+/// Whether a device with this status has its features, which do not change before the next reset.
+pub(crate) fn has_features(status: Status) -> bool {
+    // A driver that knows nothing of FEATURES_OK goes on without.
+    status.has(Status::FEATURES_OK) || status.has(Status::DRIVER_OK)
+}
+
 impl Session {
     /// Sets the device status. 0 resets the device.
     ///
@@ -29,6 +35,9 @@ impl Session {
         if !status.has(old) {
             return Err(EINVAL);
         }
+        if has_features(status) && !has_features(old) {
+            self.install_calls(dev)?;
+        }
         dev.set_status(status);
 
         if status.has(Status::DRIVER_OK) && !old.has(Status::DRIVER_OK) {
@@ -37,8 +46,9 @@ impl Session {
         Ok(())
     }
 
-    /// Resets the device. Eventfds and mappings stay; the device forgets them only if the process
-    /// has not asked for mappings to persist.
+    /// Resets the device. Eventfds and mappings stay; the device forgets the latter only if the
+    /// process has not asked for them to persist. Those of virtqueues are announced when the device
+    /// has features again.
     fn reset(&mut self, dev: &Device<Bound>) -> Result {
         self.disconnect_irqs();
         self.suspended = false;
@@ -47,30 +57,15 @@ impl Session {
         self.callbacks.reset(dev, self.clean_map())?;
         // Some devices derive it from what was set up.
         self.vq_num_max = dev.vq_num_max();
-        self.enable_calls(dev)
+        if self.callbacks.config().get().is_some() {
+            self.callbacks.install_config(dev)?;
+        }
+        Ok(())
     }
 
     /// Whether devices that used to forget all mappings at a reset have to go on doing so.
     pub(crate) fn clean_map(&self) -> bool {
         !self.backend_features.has(VHOST_BACKEND_F_IOTLB_PERSIST)
-    }
-
-    /// Has the device call again what it was told to before it was reset.
-    fn enable_calls(&mut self, dev: &Device<Bound>) -> Result {
-        for index in 0..dev.nvqs() {
-            let set = self
-                .callbacks
-                .vq(index)
-                .is_some_and(|call| call.get().is_some());
-
-            if set {
-                self.callbacks.enable_vq(dev, index, true)?;
-            }
-        }
-        if self.callbacks.config().get().is_some() {
-            self.callbacks.enable_config(dev, true)?;
-        }
-        Ok(())
     }
 
     /// Stops all virtqueues without losing their state. A device without DRIVER_OK has nothing to

@@ -41,7 +41,7 @@ pub(crate) fn set_up<'a>(
     let queue = Virtqueue::new(dev, index, slot, layout(vq, dev.features())?)?;
     let packed = dev.features().has(VIRTIO_F_RING_PACKED);
 
-    queue.enable_cb();
+    queue.enable_cb()?;
     vq.set_num(queue.size());
     vq.set_address(queue.address())?;
     vq.set_state(VqState::initial(packed))?;

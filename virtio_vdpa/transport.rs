@@ -72,8 +72,7 @@ impl Transport for VdpaTransport {
             slot.fill(queue);
         }
 
-        dev.enable_config_cb();
-        Ok(())
+        dev.enable_config_cb()
     }
 
     fn get_features(dev: &Device<Self>) -> Features {

@@ -63,6 +63,11 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
     unsafe fn unregister(vdrv: &Opaque<Self::DriverType>) {
         // SAFETY: `vdrv` is guaranteed to be a valid `DriverType`.
         unsafe { bindings::vdpa_unregister_driver(vdrv.get()) }
+
+        // Parents may be about to call `Callbacks`, which are this module's code, until the last of
+        // them were freed.
+        // SAFETY: No requirements; this is process context.
+        unsafe { bindings::rust_vdpa_rcu_barrier_tasks() };
     }
 }
 

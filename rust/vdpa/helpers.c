@@ -16,6 +16,7 @@
 #include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/ratelimit.h>
+#include <linux/rcupdate.h>
 #include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/virtio.h>
@@ -54,6 +55,8 @@ phys_addr_t rust_vdpa_page_to_phys(struct page *page);
 size_t rust_vdpa_contiguous_pages(struct page *const *pages, size_t len);
 void rust_vdpa_unpin(phys_addr_t addr, unsigned long pages, bool dirty);
 void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma);
+void rust_vdpa_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func);
+void rust_vdpa_rcu_barrier_tasks(void);
 
 int rust_vdpa_device_match_driver_override(struct device *dev,
 					   const struct device_driver *drv)
@@ -277,4 +280,19 @@ void rust_vdpa_unpin(phys_addr_t addr, unsigned long pages, bool dirty)
 void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma)
 {
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+}
+
+void rust_vdpa_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func)
+{
+	call_rcu_tasks(head, func);
+}
+
+/* Where tasks are not preempted, RCU is all there is to wait for. */
+void rust_vdpa_rcu_barrier_tasks(void)
+{
+#ifdef CONFIG_TASKS_RCU
+	rcu_barrier_tasks();
+#else
+	rcu_barrier();
+#endif
 }

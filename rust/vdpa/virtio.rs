@@ -17,12 +17,18 @@
 //!   calls. It belongs to the transport until it is handed to the virtio driver
 //!   ([`Slot::fill`]), and then lives until that driver gives all of them back. They are only freed
 //!   on a device that is quiet.
+//! - What the vDPA device is given to call is neither of them, but something that knows whether
+//!   they are still there, for as long as the vDPA device is bound ([`Callbacks`]): parents may
+//!   call when nobody expects it.
+//!
+//! [`Callbacks`]: crate::Callbacks
 //!
 //! C headers: `include/linux/virtio.h`, `include/linux/virtio_config.h`,
 //! `include/linux/virtio_ring.h`
 
 mod affinity;
 mod device;
+mod line;
 mod transport;
 mod virtqueue;
 

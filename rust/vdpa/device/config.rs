@@ -5,7 +5,6 @@
 use super::{
     call,
     result,
-    CallbackFn,
     Device,
     Vq, //
 };
@@ -236,16 +235,9 @@ impl Device<Bound> {
     ///
     /// # Safety
     ///
-    /// The function may be called with `private` from any context, and more than once at a time,
-    /// until the callback was removed or replaced while the device was quiet: before it was given
-    /// DRIVER_OK, or after a [reset](Self::reset).
+    /// As for [`Vq::set_cb`](super::Vq::set_cb).
     #[inline]
-    pub(crate) unsafe fn set_config_cb(&self, callback: Option<CallbackFn>, private: *mut c_void) {
-        let mut cb = bindings::vdpa_callback {
-            callback,
-            private,
-            trigger: core::ptr::null_mut(),
-        };
+    pub(crate) unsafe fn set_config_cb(&self, mut cb: bindings::vdpa_callback) {
         let cb = &raw mut cb;
 
         // `cb` is valid during the call; parents copy what is in it.

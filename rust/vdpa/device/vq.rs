@@ -5,7 +5,6 @@
 use super::{
     call,
     result,
-    CallbackFn,
     Device, //
 };
 use crate::{
@@ -15,10 +14,7 @@ use crate::{
     VqAddress,
     VqState, //
 };
-use core::ptr::{
-    null,
-    null_mut, //
-};
+use core::ptr::null;
 use kernel::{
     cpumask::Cpumask,
     device::Bound,
@@ -94,17 +90,13 @@ impl<'a> Vq<'a> {
     ///
     /// # Safety
     ///
-    /// The function may be called with `private` from any context, and more than once at a time,
-    /// until the callback was removed or replaced while the device was quiet: before it was given
-    /// DRIVER_OK, or after a [reset](Device::reset).
+    /// The function may be called with NULL and with `private` from any context, and more than once
+    /// at a time: until all that ran when the callback was removed from a device that was
+    /// [reset](Device::reset), or is not running yet, have come to an end of what they did.
+    /// `trigger` must be NULL or an eventfd, until it was replaced or removed.
     #[inline]
-    pub(crate) unsafe fn set_cb(self, callback: Option<CallbackFn>, private: *mut c_void) {
+    pub(crate) unsafe fn set_cb(self, mut cb: bindings::vdpa_callback) {
         let index = self.index;
-        let mut cb = bindings::vdpa_callback {
-            callback,
-            private,
-            trigger: null_mut(),
-        };
         let cb = &raw mut cb;
 
         // `cb` is valid during the call; parents copy what is in it.

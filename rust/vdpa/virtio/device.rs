@@ -3,11 +3,13 @@
 //! The virtio device of a transport.
 
 use super::{
+    line::Line,
     transport::Table,
     Transport, //
 };
 use crate::{
     bindings,
+    Callbacks,
     Features,
     Status, //
 };
@@ -23,7 +25,13 @@ use kernel::{
     },
     devres,
     error::to_result,
+    new_mutex,
     prelude::*,
+    sync::{
+        rcu::synchronize_rcu,
+        Arc,
+        Mutex, //
+    },
     types::Opaque, //
 };
 
@@ -51,6 +59,8 @@ pub struct Device<T: Transport> {
     // Not counted. Virtio drivers may keep the virtio device for longer than the vDPA device is
     // bound, and the last reference to the latter calls its parent, which may be gone by then.
     vdpa: NonNull<crate::Device<Bound>>,
+    /// Until the vDPA device is unbound.
+    callbacks: Arc<Mutex<Option<Callbacks<Line>>>>,
     _transport: PhantomData<T>,
 }
 
@@ -70,10 +80,16 @@ impl<T: Transport> Device<T> {
             return Err(EINVAL);
         }
 
+        let callbacks = Callbacks::new(vdpa, |_| Line::of_virtqueue(), Line::of_config()?)?;
+        let callbacks = Arc::pin_init(
+            new_mutex!(Some(callbacks), "vdpa_virtio_callbacks"),
+            GFP_KERNEL,
+        )?;
         let dev = KBox::init(
             init!(Self {
                 vdev <- pin_init::init_zeroed(),
                 vdpa: vdpa.into(),
+                callbacks,
                 _transport: PhantomData,
             }? Error),
             GFP_KERNEL,
@@ -182,15 +198,36 @@ impl<T: Transport> Device<T> {
         unsafe { bindings::vring_transport_features(self.as_raw()) };
     }
 
+    /// Has `f` do something with what the vDPA device calls.
+    ///
+    /// # Errors
+    ///
+    /// Those of `f`; `ENODEV` where the vDPA device is being unbound.
+    #[inline]
+    pub(super) fn with_callbacks<R>(
+        &self,
+        f: impl FnOnce(&mut Callbacks<Line>) -> Result<R>,
+    ) -> Result<R> {
+        let mut guard = self.callbacks.lock();
+        let callbacks: &mut Option<_> = &mut guard;
+
+        f(callbacks.as_mut().ok_or(ENODEV)?)
+    }
+
     /// Has the virtio driver told of configuration changes from now on, until it gives its
     /// virtqueues back.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` where the vDPA device is being unbound.
     #[inline]
-    pub fn enable_config_cb(&self) {
-        let private = self.as_raw().cast();
-
-        // SAFETY: The device is freed after it was unregistered, by which time the callback was
-        // removed from a quiet vDPA device.
-        unsafe { self.vdpa().set_config_cb(Some(config_changed), private) };
+    pub fn enable_config_cb(&self) -> Result {
+        self.with_callbacks(|callbacks| {
+            // SAFETY: The device is freed after it was unregistered, by which time the line was
+            // disconnected, in `quiesce`, and a grace period has passed.
+            unsafe { callbacks.config().connect(self.as_raw().cast()) };
+            callbacks.install_config(self.vdpa())
+        })
     }
 
     /// Resets the vDPA device, after which it is quiet.
@@ -203,8 +240,10 @@ impl<T: Transport> Device<T> {
         }
     }
 
-    /// Undoes [`enable_config_cb`](Self::enable_config_cb), with the vDPA device quiet from before
-    /// that on: it uses no virtqueue and calls nobody.
+    /// Undoes [`enable_config_cb`](Self::enable_config_cb) and
+    /// [`Virtqueue::enable_cb`](super::Virtqueue::enable_cb), with the vDPA device quiet from
+    /// before that on: it uses no virtqueue. Nobody is called when this returns, whatever a parent
+    /// may do.
     #[inline]
     pub(super) fn quiesce(&self) {
         // A driver makes an end of its own: it gives its virtqueues back before the device runs, or
@@ -212,8 +251,18 @@ impl<T: Transport> Device<T> {
         if self.vdpa().status().has(Status::DRIVER_OK) {
             self.reset();
         }
-        // SAFETY: Without a function there is nothing to be called.
-        unsafe { self.vdpa().set_config_cb(None, core::ptr::null_mut()) };
+
+        let disconnected = self.with_callbacks(|callbacks| {
+            callbacks.remove(self.vdpa())?;
+            Ok(callbacks
+                .targets()
+                .fold(false, |any, line| line.disconnect() || any))
+        });
+
+        // Otherwise nobody can be in there.
+        if disconnected != Ok(false) {
+            synchronize_rcu();
+        }
     }
 }
 
@@ -223,18 +272,6 @@ impl<T: Transport> AsRef<device::Device> for Device<T> {
         // SAFETY: By the type invariant.
         unsafe { device::Device::from_raw(&raw mut (*self.as_raw()).dev) }
     }
-}
-
-/// Tells the virtio driver that the configuration has changed.
-///
-/// # Safety
-///
-/// `private` must be a virtio device that has been registered at some time, and is valid.
-#[inline]
-unsafe extern "C" fn config_changed(private: *mut c_void) -> bindings::irqreturn_t {
-    // SAFETY: By the safety requirements of this function.
-    unsafe { bindings::virtio_config_changed(private.cast()) };
-    bindings::irqreturn_t(bindings::irqreturn::IRQ_HANDLED.0)
 }
 
 /// The registration of a virtio device, owned by the devres of the vDPA device.
@@ -261,6 +298,10 @@ impl<T: Transport> Drop for Registration<T> {
 
         // What the vDPA device may still have of us is gone after this.
         dev.quiesce();
+        // Not with the lock held.
+        let callbacks = dev.callbacks.lock().take();
+
+        drop(callbacks);
 
         // SAFETY: By the type invariant; there is no use of the device after this.
         unsafe { bindings::put_device(&raw mut (*dev.as_raw()).dev) };

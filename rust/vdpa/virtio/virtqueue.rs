@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     bindings,
-    device::CallbackFn,
     Vq,
     VqAddress, //
 };
@@ -23,7 +22,8 @@ use core::{
 };
 use kernel::{
     container_of,
-    prelude::*, //
+    prelude::*,
+    sync::rcu::synchronize_rcu, //
 };
 
 /// The virtqueues that a virtio driver asks for.
@@ -179,7 +179,8 @@ impl Layout {
 /// # Invariants
 ///
 /// - `raw` is a virtqueue of `dev` with the transport `T`, and this owns it.
-/// - The device has no callback for it but the one of [`enable_cb`](Self::enable_cb).
+/// - What the device calls for it is the line of its number, if that is connected, by
+///   [`enable_cb`](Self::enable_cb).
 pub struct Virtqueue<'a, T: Transport> {
     dev: &'a Device<T>,
     raw: NonNull<bindings::virtqueue>,
@@ -298,15 +299,25 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
     }
 
     /// Has the device call the driver when it has used buffers, if the driver wants that.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` where the vDPA device is being unbound.
     #[inline]
-    pub fn enable_cb(&self) {
-        // SAFETY: By the type invariant.
-        let wanted = unsafe { (*self.raw.as_ptr()).callback }.is_some();
-        let callback = wanted.then_some::<CallbackFn>(interrupt);
+    pub fn enable_cb(&self) -> Result {
+        let raw = self.raw.as_ptr();
+        let index = self.vq().index().into();
 
-        // SAFETY: The callback is removed, while the device is quiet, before the virtqueue is
-        // freed: in `drop`.
-        unsafe { self.vq().set_cb(callback, self.raw.as_ptr().cast()) };
+        // SAFETY: By the type invariant.
+        if unsafe { (*raw).callback }.is_none() {
+            return Ok(());
+        }
+        self.dev.with_callbacks(|callbacks| {
+            // SAFETY: The virtqueue is freed in `drop`, after the line was disconnected and a grace
+            // period has passed.
+            unsafe { callbacks.vq(index).ok_or(EINVAL)?.connect(raw.cast()) };
+            callbacks.install_vq(self.dev.vdpa(), index, None)
+        })
     }
 
     /// Frees all virtqueues that were handed over.
@@ -342,6 +353,21 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
     }
 }
 
+impl<T: Transport> Virtqueue<'_, T> {
+    /// Has the virtqueue not be called any more, once a grace period has passed. Returns whether it
+    /// may have been.
+    #[inline]
+    fn disconnect(&self) -> bool {
+        let index = self.vq().index().into();
+
+        self.dev
+            .with_callbacks(|callbacks| {
+                Ok(callbacks.vq(index).is_some_and(|line| line.disconnect()))
+            })
+            .unwrap_or(false)
+    }
+}
+
 impl<T: Transport> Drop for Virtqueue<'_, T> {
     #[inline]
     fn drop(&mut self) {
@@ -350,22 +376,13 @@ impl<T: Transport> Drop for Virtqueue<'_, T> {
         if vq.is_ready() {
             vq.set_ready(false);
         }
-        // SAFETY: Without a function there is nothing to be called.
-        unsafe { vq.set_cb(None, null_mut()) };
+        // What was handed over was disconnected by `free_all`, together with the others.
+        if self.disconnect() {
+            synchronize_rcu();
+        }
         // SAFETY: By the type invariant it is ours to free. The device is quiet: it does not have
-        // DRIVER_OK yet, or was reset (see `free_all`). So it does not call the callback that was
-        // removed just above, nor use the memory.
+        // DRIVER_OK yet, or was reset (see `free_all`), so that it does not use the memory. What it
+        // calls has nothing to do with the virtqueue any more.
         unsafe { bindings::vring_del_virtqueue(self.raw.as_ptr()) };
     }
-}
-
-/// Tells the virtio driver that buffers were used.
-///
-/// # Safety
-///
-/// `private` must be a virtqueue.
-#[inline]
-unsafe extern "C" fn interrupt(private: *mut c_void) -> bindings::irqreturn_t {
-    // SAFETY: By the safety requirements of this function.
-    unsafe { bindings::vring_interrupt(0, private) }
 }

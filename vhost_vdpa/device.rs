@@ -4,7 +4,6 @@
 
 use crate::{
     call::Call,
-    doorbell::DoorbellMap,
     session::Session, //
 };
 use kernel::{
@@ -93,7 +92,7 @@ impl VhostVdpa {
     /// # Errors
     ///
     /// `ENODEV` where the device is gone, `EBUSY` where it is open, those of [`Session::open`].
-    pub(crate) fn open(&self, doorbells: Arc<Doorbells>) -> Result<DoorbellMap> {
+    pub(crate) fn open(&self, doorbells: Arc<Doorbells>) -> Result {
         let mut state = self.state.lock().ok_or(ENODEV)?;
         let (state, dev) = state.split();
 
@@ -101,11 +100,10 @@ impl VhostVdpa {
             return Err(EBUSY);
         }
 
-        let map = DoorbellMap::new(dev, doorbells.clone())?;
         let bound = self.bound.clone();
 
         state.session = Some(Session::open(dev, bound, doorbells, &mut state.callbacks)?);
-        Ok(map)
+        Ok(())
     }
 
     /// Ends the session, if that has not happened before.

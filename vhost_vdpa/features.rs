@@ -96,6 +96,7 @@ impl Session {
         }
         dev.set_features(features).map_err(|_| EINVAL)?;
         self.packed = dev.driver_features().has(VIRTIO_F_RING_PACKED);
-        Ok(())
+        // Which virtqueues have one may depend on it.
+        self.update_doorbells(dev, Status::default())
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::{
     device::VhostVdpa,
-    doorbell::DoorbellMap,
+    doorbell,
     ioctl,
     spaces, //
 };
@@ -30,7 +30,7 @@ use vdpa::{
 /// An open file.
 pub(crate) struct File {
     vhost: Arc<VhostVdpa>,
-    doorbells: DoorbellMap,
+    doorbells: Arc<Doorbells>,
 }
 
 #[vtable]
@@ -43,8 +43,9 @@ impl chardev::File for File {
         mappings: Arc<chardev::Mappings>,
     ) -> Result<Arc<Self>> {
         let vhost = Arc::from(device);
-        let doorbells = vhost.open(Doorbells::new(mappings)?)?;
+        let doorbells = Doorbells::new(mappings)?;
 
+        vhost.open(doorbells.clone())?;
         Arc::new(Self { vhost, doorbells }, GFP_KERNEL)
             .map_err(Error::from)
             .inspect_err(|_| device.close())
@@ -74,6 +75,6 @@ impl chardev::File for File {
 
     fn mmap(this: ArcBorrow<'_, Self>, vma: &VmaNew) -> Result {
         this.vhost.check()?;
-        this.doorbells.map(vma)
+        doorbell::map(this.doorbells.as_arc_borrow(), vma)
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Session {
     /// One for each virtqueue.
     pub(crate) lines: KVVec<Line>,
     pub(crate) spaces: Spaces,
-    doorbells: Arc<Doorbells>,
+    pub(crate) doorbells: Arc<Doorbells>,
     /// Whose memory the device may use.
     owner: Option<ARef<Mm>>,
     fork_from_owner: u8,
@@ -79,6 +79,7 @@ impl Session {
             lines.push(Line::default(), GFP_KERNEL)?;
         }
         callbacks.as_mut().ok_or(EBUSY)?.reset(dev, false)?;
+        doorbells.update(dev, false)?;
 
         let spaces = Spaces::new(dev)?;
 

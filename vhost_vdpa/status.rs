@@ -43,7 +43,7 @@ impl Session {
         if status.has(Status::DRIVER_OK) && !old.has(Status::DRIVER_OK) {
             self.connect_irqs(dev);
         }
-        Ok(())
+        self.update_doorbells(dev, status)
     }
 
     /// Resets the device. Eventfds and mappings stay; the device forgets the latter only if the
@@ -51,6 +51,7 @@ impl Session {
     /// has features again.
     fn reset(&mut self, dev: &Device<Bound>) -> Result {
         self.disconnect_irqs();
+        self.doorbells.withdraw();
         self.suspended = false;
         self.packed = false;
         self.vq_num_max = 0;
@@ -60,7 +61,7 @@ impl Session {
         if self.callbacks.config().get().is_some() {
             self.callbacks.install_config(dev)?;
         }
-        Ok(())
+        self.update_doorbells(dev, Status::default())
     }
 
     /// Whether devices that used to forget all mappings at a reset have to go on doing so.

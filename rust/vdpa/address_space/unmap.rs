@@ -103,6 +103,9 @@ impl AddressSpace {
     /// Removes all mappings, and has the device go back to those it had at first, if any. Ends a
     /// batch.
     ///
+    /// A device that has gone back has none of the mappings any more, whatever it said to unmapping
+    /// them one by one.
+    ///
     /// # Errors
     ///
     /// Those of [`unmap`](Self::unmap).
@@ -116,13 +119,27 @@ impl AddressSpace {
         match self.translation {
             Translation::SetMap => {
                 self.retire(IovaRange::FULL);
-                dev.reset_map(self.asid)?;
-                self.release_all(0);
+                // An empty table says the same of what was mapped.
+                dev.reset_map(self.asid)
+                    .map(|()| self.release_all(0))
+                    .or_else(|e| self.set_map(dev).and(Err(e)))
+            }
+            Translation::DmaMap => {
+                let unmapped = self.unmap(dev, IovaRange::FULL);
+
+                dev.reset_map(self.asid)
+                    .map_err(|e| unmapped.err().unwrap_or(e))?;
+                while let Some(backing) = self.take(IovaRange::FULL) {
+                    self.discard(backing);
+                    cond_resched();
+                }
                 Ok(())
             }
-            Translation::DmaMap | Translation::Platform => {
-                self.unmap(dev, IovaRange::FULL)?;
-                dev.reset_map(self.asid)
+            // What the platform has mapped is not the device's to take back.
+            Translation::Platform => {
+                let unmapped = self.unmap(dev, IovaRange::FULL);
+
+                dev.reset_map(self.asid).and(unmapped)
             }
         }
     }

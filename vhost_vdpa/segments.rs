@@ -7,10 +7,7 @@
 
 use crate::{
     message::Update,
-    update::{
-        limit,
-        Mapping, //
-    },
+    update::Mapping, //
 };
 use kernel::{
     alloc::KVVec,
@@ -72,7 +69,7 @@ impl Segments {
         mapping: Mapping,
     ) -> Result {
         match self.found {
-            Found::One(segment) => map_one(space, dev, self.source, mapping.update, segment),
+            Found::One(segment) => map_one(space, dev, self.source, mapping, segment),
             Found::Many(segments) => map_all(space, dev, self.source, mapping, segments),
         }
     }
@@ -108,21 +105,18 @@ fn map_one(
     space: &mut AddressSpace,
     dev: &Device<Bound>,
     source: Source,
-    update: Update,
+    mapping: Mapping,
     segment: Segment,
 ) -> Result {
-    let Update { iova, addr, perm } = update;
+    let Update { iova, addr, perm } = mapping.update;
 
     if source == Source::Files && segment.file.is_none() {
-        return if space.is_mapped(iova) {
-            Err(EEXIST)
-        } else {
-            Ok(())
-        };
+        if space.is_mapped(iova) {
+            return Err(EEXIST);
+        }
+        return Ok(());
     }
-    if space.len() >= limit(source) {
-        return Err(ENOSPC);
-    }
+    mapping.check_limit(space, dev, 1)?;
     match segment.file {
         None => space.map_process(dev, iova, addr, perm),
         Some(file) => space.map_file(dev, iova, addr, perm, file),
@@ -150,7 +144,9 @@ fn map_all(
         let iova = IovaRange { first, last };
 
         done += segment.size;
-        map_one(space, dev, source, Update { iova, addr, perm }, segment)
+        let update = Update { iova, addr, perm };
+
+        map_one(space, dev, source, Mapping { update, ..mapping }, segment)
     });
 
     mapping.finish(space, dev, ret)

@@ -73,6 +73,13 @@ impl Spaces {
         self.iova_range
     }
 
+    /// Returns the number of mappings in all address spaces.
+    fn len(&self) -> usize {
+        let others = self.others.values().map(AddressSpace::len);
+
+        others.fold(self.first.len(), usize::saturating_add)
+    }
+
     /// Returns an address space, which is made if it was not used before.
     ///
     /// # Errors
@@ -216,10 +223,15 @@ fn write_pinned(vhost: &VhostVdpa, message: &Result<Message>) -> Result<usize> {
     let len = vhost.with(|session, dev| {
         session.message(dev, message, |spaces, asid, update| {
             let wait = spaces.batch.is_some();
+            let all = spaces.len();
             let space = spaces.get_for(dev, asid, update.iova)?;
-            let update = update.grow()?;
+            let mapping = Mapping {
+                update: update.grow()?,
+                wait,
+                others: all.saturating_sub(space.len()),
+            };
 
-            job = Some(Job::new(vhost, space, asid, Mapping { update, wait })?);
+            job = Some(Job::new(vhost, space, asid, mapping)?);
             Ok(())
         })
     })?;
@@ -243,10 +255,17 @@ fn write_addresses(vhost: &VhostVdpa, message: &Result<Message>, source: Source)
     vhost.with(|session, dev| {
         session.message(dev, message, |spaces, asid, update| {
             let wait = spaces.batch.is_some();
+            let all = spaces.len();
             let space = spaces.get_for(dev, asid, update.iova)?;
+            let others = all.saturating_sub(space.len());
             let segments = segments.ok_or(EINVAL)??;
+            let mapping = Mapping {
+                update,
+                wait,
+                others,
+            };
 
-            segments.map(space, dev, Mapping { update, wait })
+            segments.map(space, dev, mapping)
         })
     })
 }

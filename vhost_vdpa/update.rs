@@ -23,6 +23,7 @@ use kernel::{
 };
 use vdpa::{
     bindings,
+    ratelimit,
     AddressSpace,
     Asid,
     Device,
@@ -32,15 +33,19 @@ use vdpa::{
     Source, //
 };
 
-/// The limit for addresses of a process, which no other limit holds for.
-const MAX_SEGMENTS: usize = 1 << 20;
+/// How many mappings of addresses of a process a session can have, for which no other limit holds:
+/// as many as VFIO allows (`dma_entry_limit`).
+const MAX_SEGMENTS: usize = 65_535;
 
 /// How many pieces of memory are handed over at a time.
 const CHUNK: usize = 64;
 
 const PAGE_SIZE: u64 = bindings::PAGE_SIZE as u64;
 
-/// Returns how many mappings there can be in an address space.
+/// Returns how many mappings a session can have, in all address spaces.
+///
+/// Pinned memory is counted in pages, for `RLIMIT_MEMLOCK`: there is no default for how many pieces
+/// it may be in, which a process has no influence on.
 pub(crate) fn limit(source: Source) -> usize {
     match (usize::try_from(max_iotlb_entries.value()), source) {
         (Ok(limit), _) if limit > 0 => limit,
@@ -80,9 +85,39 @@ pub(crate) struct Mapping {
     pub(crate) update: Update,
     /// The device is told when the process says so.
     pub(crate) wait: bool,
+    /// How many mappings the other address spaces have.
+    pub(crate) others: usize,
 }
 
 impl Mapping {
+    /// Checks that there can be `more` mappings in the address space.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` where that is too many.
+    pub(crate) fn check_limit(
+        self,
+        space: &AddressSpace,
+        dev: &Device<Bound>,
+        more: usize,
+    ) -> Result {
+        let limit = limit(dev.source());
+        let number = space.len().saturating_add(self.others);
+
+        if number.saturating_add(more) <= limit {
+            return Ok(());
+        }
+        if ratelimit() {
+            dev_warn!(
+                dev,
+                "{} mappings, must be {} or less (parameter max_iotlb_entries)\n",
+                number.saturating_add(more),
+                limit
+            );
+        }
+        Err(ENOSPC)
+    }
+
     /// Has changes collected, so that a device which is told of all mappings at once is told at the
     /// end.
     ///
@@ -172,16 +207,13 @@ impl<'a> Job<'a> {
     }
 
     fn map(&self) -> Result {
-        let limit = limit(Source::Pinned);
         let mut pinner = self.pinner()?;
         let mut runs = KVec::with_capacity(CHUNK, GFP_KERNEL)?;
         let mut next = self.mapping.update.iova.first;
 
         while !self.collect(&mut pinner, &mut runs)? || !runs.is_empty() {
             self.with(|space, dev| {
-                if space.len().saturating_add(runs.len()) > limit {
-                    return Err(ENOSPC);
-                }
+                self.mapping.check_limit(space, dev, runs.len())?;
                 for run in runs.drain_all() {
                     let size = run.size();
 

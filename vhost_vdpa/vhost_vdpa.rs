@@ -60,7 +60,7 @@ use vdpa::{
 
 vdpa::module_param!(
     vhost_vdpa.max_iotlb_entries: int = 0,
-    "Maximum number of mappings of an address space (default: 0, no limit for pinned memory, else 1048576)"
+    "Maximum number of mappings of a session (default: 0, no limit for pinned memory, else 65535)"
 );
 
 static FAMILY: Family = Family::new(c"vhost-vdpa");

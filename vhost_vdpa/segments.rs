@@ -15,6 +15,7 @@ use kernel::{
     prelude::*, //
 };
 use vdpa::{
+    ratelimit,
     segment,
     AddressSpace,
     Device,
@@ -114,12 +115,26 @@ fn map_one(
         if space.is_mapped(iova) {
             return Err(EEXIST);
         }
+        left_out(dev, mapping.update);
         return Ok(());
     }
     mapping.check_limit(space, dev, 1)?;
     match segment.file {
         None => space.map_process(dev, iova, addr, perm),
         Some(file) => space.map_file(dev, iova, addr, perm, file),
+    }
+}
+
+/// Says that the device does not get memory which the process may believe it has.
+#[cold]
+fn left_out(dev: &Device<Bound>, update: Update) {
+    if ratelimit() {
+        dev_warn!(
+            dev,
+            "{:#x} to {:#x} not mapped, must be shared memory of a file, such as a memfd\n",
+            update.iova.first,
+            update.iova.last
+        );
     }
 }
 

@@ -97,6 +97,7 @@ extern "C" {
     pub fn rust_vdpa_contiguous_pages(pages: *const *mut page, len: usize) -> usize;
     pub fn rust_vdpa_unpin(addr: phys_addr_t, pages: ffi::c_ulong, dirty: bool);
     pub fn rust_vdpa_vma_set_noncached(vma: *mut vm_area_struct);
+    pub fn rust_vdpa_file_is_anonymous(file: *const file) -> bool;
     pub fn rust_vdpa_call_rcu_tasks(head: *mut callback_head, func: rcu_callback_t);
     pub fn rust_vdpa_rcu_barrier_tasks();
 }

@@ -10,6 +10,7 @@
 #include <linux/device.h>
 #include <linux/device/bus.h>
 #include <linux/eventfd.h>
+#include <linux/fs.h>
 #include <linux/idr.h>
 #include <linux/instrumented.h>
 #include <linux/io.h>
@@ -55,6 +56,7 @@ phys_addr_t rust_vdpa_page_to_phys(struct page *page);
 size_t rust_vdpa_contiguous_pages(struct page *const *pages, size_t len);
 void rust_vdpa_unpin(phys_addr_t addr, unsigned long pages, bool dirty);
 void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma);
+bool rust_vdpa_file_is_anonymous(const struct file *file);
 void rust_vdpa_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func);
 void rust_vdpa_rcu_barrier_tasks(void);
 
@@ -280,6 +282,12 @@ void rust_vdpa_unpin(phys_addr_t addr, unsigned long pages, bool dirty)
 void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma)
 {
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+}
+
+/* Whether the file is of no file system. */
+bool rust_vdpa_file_is_anonymous(const struct file *file)
+{
+	return IS_ANON_FILE(file_inode(file));
 }
 
 void rust_vdpa_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func)

@@ -98,7 +98,9 @@ pub struct Segment {
 ///
 /// # Errors
 ///
-/// - `EFAULT` where there is no memory, or, for [`Source::Process`], that of a device,
+/// - `EFAULT` where there is no memory; for [`Source::Process`], where it is that of a device; for
+///   [`Source::Files`], where the file is of no file system: what such a file consists of is up to
+///   who made it, and may be the very memory that is mapped through the device,
 /// - `EINVAL` where `size` is 0, and for [`Source::Pinned`],
 /// - `ENOMEM`.
 ///
@@ -124,6 +126,10 @@ pub fn segment(uaddr: u64, size: u64, source: Source) -> Result<Segment> {
         (Source::Process, true) => return Err(EFAULT),
         (Source::Process, false) | (Source::Files, true) => None,
         (Source::Files, false) => match shared_file(vma, uaddr) {
+            // SAFETY: As below.
+            Some((file, _)) if unsafe { bindings::rust_vdpa_file_is_anonymous(file.as_ptr()) } => {
+                return Err(EFAULT)
+            }
             // SAFETY: The area has a reference, and does not change while it is locked.
             Some((file, offset)) => Some(unsafe { MapFile::new(file, offset) }?),
             None => None,

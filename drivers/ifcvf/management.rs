@@ -108,7 +108,6 @@ impl mgmt::Operations for Operations {
                 virtqueues: u32::try_from(hardware.queues.len())?,
                 groups: 1,
                 address_spaces: 1,
-                use_va: false,
             },
             Ok(Vf::new(hardware.clone(), offered, claim)),
         )

@@ -170,7 +170,15 @@ pub struct DeviceInfo<'a> {
     pub groups: u32,
     /// The number of address spaces.
     pub address_spaces: u32,
-    /// Whether mappings hold virtual addresses of a process (needs `bind_mm`).
+}
+
+/// How a device in software is given mappings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoftMapping {
+    /// Whole address spaces at a time, not single mappings.
+    pub batch: bool,
+    /// Mappings of a process hold its virtual addresses. Other devices are never given these, which
+    /// look like physical ones.
     pub use_va: bool,
 }
 
@@ -199,7 +207,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     /// Those of `data`, `EINVAL` where `info` contradicts itself, `ENOMEM`.
     #[inline]
     pub fn new(info: &DeviceInfo<'_>, data: impl PinInit<T, Error>) -> Result<Self> {
-        Self::with_table(info, const { &Table::<T>::PLATFORM }, |_| None, data)
+        Self::with_table(info, const { &Table::<T>::PLATFORM }, false, |_| None, data)
     }
 
     /// Creates a device that takes a whole address space at a time.
@@ -212,7 +220,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     where
         T: SetMap,
     {
-        Self::with_table(info, const { &Table::<T>::SET_MAP }, |_| None, data)
+        Self::with_table(info, const { &Table::<T>::SET_MAP }, false, |_| None, data)
     }
 
     /// Creates a device that takes one mapping at a time.
@@ -225,11 +233,10 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     where
         T: DmaMap,
     {
-        Self::with_table(info, const { &Table::<T>::DMA_MAP }, |_| None, data)
+        Self::with_table(info, const { &Table::<T>::DMA_MAP }, false, |_| None, data)
     }
 
-    /// Creates a device in software. `batch` says whether it is given whole address spaces, or one
-    /// mapping at a time.
+    /// Creates a device in software.
     ///
     /// # Errors
     ///
@@ -237,24 +244,27 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     #[inline]
     pub fn in_software(
         info: &DeviceInfo<'_>,
-        batch: bool,
+        mapping: SoftMapping,
         data: impl PinInit<T, Error>,
     ) -> Result<Self>
     where
         T: SoftDma,
     {
-        let table = if batch {
+        let table = if mapping.batch {
             const { &Table::<T>::SOFT_SET_MAP }
         } else {
             const { &Table::<T>::SOFT_DMA_MAP }
         };
 
-        Self::with_table(info, table, |data| Some(data.iommu()), data)
+        let iommu = |data: &T| Some(data.iommu());
+
+        Self::with_table(info, table, mapping.use_va, iommu, data)
     }
 
     fn with_table(
         info: &DeviceInfo<'_>,
         table: &'static bindings::vdpa_config_ops,
+        use_va: bool,
         iommu: impl FnOnce(&T) -> Option<Arc<SoftIommu>>,
         data: impl PinInit<T, Error>,
     ) -> Result<Self> {
@@ -274,7 +284,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
                 info.address_spaces,
                 size_of::<Allocation<T>>(),
                 info.name.map_or(null(), |name| name.as_char_ptr()),
-                info.use_va,
+                use_va,
             )
         })?;
         let vdev = NonNull::new(vdev).ok_or(ENOMEM)?;
@@ -315,6 +325,16 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
         }
         // INVARIANT: Now it is complete.
         Ok(device)
+    }
+
+    /// Has it be a device whose mappings hold virtual addresses of a process, though it is not bound
+    /// to one, as in C those that are given files are: for tests of consumers.
+    #[cfg(CONFIG_KUNIT = "y")]
+    #[inline]
+    pub fn for_files(self) -> Self {
+        // SAFETY: By the type invariant, nobody else uses the device yet.
+        unsafe { (*self.vdev.as_ptr()).use_va = true };
+        self
     }
 
     /// Hands the device to the vDPA bus, as one that was made by hand, not by a management device.

@@ -85,6 +85,7 @@ pub use self::{
     alloc::{
         DeviceInfo,
         Registration,
+        SoftMapping,
         UnregisteredDevice, //
     },
     binding::{

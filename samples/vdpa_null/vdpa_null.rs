@@ -107,7 +107,6 @@ impl mgmt::Operations for NullOperations {
             virtqueues: 1,
             groups: 1,
             address_spaces: 1,
-            use_va: false,
         };
         UnregisteredDevice::new(
             &info,

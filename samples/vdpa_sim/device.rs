@@ -35,6 +35,7 @@ use vdpa::{
     IovaRange,
     SoftDma,
     SoftIommu,
+    SoftMapping,
     Status,
     UnregisteredDevice,
     VendorStats,
@@ -78,9 +79,11 @@ impl<M: Model> Device<M> {
                 virtqueues: M::QUEUES,
                 groups: M::GROUPS,
                 address_spaces: M::ADDRESS_SPACES,
+            },
+            SoftMapping {
+                batch: params.batch_mapping,
                 use_va: params.use_va,
             },
-            params.batch_mapping,
             Ok(Self { worker, sim }),
         )
     }

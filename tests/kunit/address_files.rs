@@ -27,37 +27,39 @@ use vdpa::{
     AddressSpace,
     Asid,
     Device,
-    DeviceInfo,
     IovaRange,
     Permission,
     Pinner,
+    SoftMapping,
     Source,
     UnregisteredDevice, //
 };
 
 const PAGE: u64 = vdpa::bindings::PAGE_SIZE as u64;
 
-/// What devices are made with that use addresses.
-pub(crate) fn info() -> DeviceInfo<'static> {
-    DeviceInfo {
-        use_va: true,
-        ..full_info()
-    }
-}
+/// How devices in software are given addresses.
+pub(crate) const OF_PROCESS: SoftMapping = SoftMapping {
+    batch: true,
+    use_va: true,
+};
 
 /// Makes one of these devices. There is one at a time.
 type Make = fn() -> Result<Bed<Full>>;
 
 fn dma_map() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::with_dma_map(&info(), Full::new())?)
+    Bed::new(UnregisteredDevice::with_dma_map(&full_info(), Full::new())?.for_files())
 }
 
 fn set_map() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::with_set_map(&info(), Full::new())?)
+    Bed::new(UnregisteredDevice::with_set_map(&full_info(), Full::new())?.for_files())
 }
 
 fn in_software() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::in_software(&info(), true, Full::new())?)
+    Bed::new(UnregisteredDevice::in_software(
+        &full_info(),
+        OF_PROCESS,
+        Full::new(),
+    )?)
 }
 
 fn page(iova: u64) -> IovaRange {

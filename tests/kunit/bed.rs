@@ -60,7 +60,6 @@ pub(crate) fn info(virtqueues: u32) -> DeviceInfo<'static> {
         virtqueues,
         groups: 1,
         address_spaces: 1,
-        use_va: false,
     }
 }
 

@@ -42,6 +42,7 @@ use vdpa::{
     SetMap,
     SoftDma,
     SoftIommu,
+    SoftMapping,
     Status,
     UnregisteredDevice,
     VendorStats,
@@ -98,7 +99,11 @@ impl Bed<Full> {
 
     /// One in software, which takes whole address spaces if `batch`, or else single mappings.
     pub(crate) fn in_software(batch: bool) -> Result<Self> {
-        let device = UnregisteredDevice::in_software(&full_info(), batch, Full::new())?;
+        let mapping = SoftMapping {
+            batch,
+            use_va: false,
+        };
+        let device = UnregisteredDevice::in_software(&full_info(), mapping, Full::new())?;
 
         Self::new(device)
     }

@@ -3,14 +3,17 @@
 //! `vhost_vdpa`: addresses of a process for a device, from the messages to the device.
 
 use crate::{
-    address_files::info,
+    address_files::OF_PROCESS,
     bed::Bed,
     calls::{
         Call,
         Op, //
     },
     device::VhostVdpa,
-    full::Full,
+    full::{
+        full_info,
+        Full, //
+    },
     user::{
         pinned,
         UserMemory, //
@@ -52,12 +55,16 @@ type Open = fn() -> Result<Vhost>;
 
 /// A device that has another process map the files.
 fn with_files() -> Result<Vhost> {
-    open(UnregisteredDevice::with_set_map(&info(), Full::new())?)
+    open(UnregisteredDevice::with_set_map(&full_info(), Full::new())?.for_files())
 }
 
 /// A device that accesses the memory itself.
 fn with_process() -> Result<Vhost> {
-    open(UnregisteredDevice::in_software(&info(), true, Full::new())?)
+    open(UnregisteredDevice::in_software(
+        &full_info(),
+        OF_PROCESS,
+        Full::new(),
+    )?)
 }
 
 impl Vhost {

@@ -362,7 +362,6 @@ impl mgmt::Operations for TestOperations {
                 virtqueues: QUEUES as u32,
                 groups: 1,
                 address_spaces: 1,
-                use_va: false,
             },
             Test::new(self.fail),
         )

@@ -53,6 +53,9 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   pieces    have a block device go through thousands of mappings for a request
   absent    have a simulator need memory that does not come: nobody but the request waits;
             with --until-gone until the device is taken away
+  parents   what must be right with any parent, whatever its habits
+      --what WHAT      doorbells, doorbells-by-features, calls, files or limit
+      --no-file-system files: that of what is a file by its looks only, too
   slow      hold calls whose arguments are in memory that does not come, and the last of them until
             the device is taken away, for which `READY` is printed
       --timeout S      seconds to wait [30]
@@ -87,6 +90,7 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "stress" => commands::stress::run(arguments, report),
         commands::stress::CHILD => commands::stress::run_child(arguments),
         "hostile" => commands::hostile::run(arguments, report),
+        "parents" => commands::parents::run(arguments, report),
         "gone" => commands::gone::run(arguments, report),
         "slow" => commands::slow::run(arguments, report),
         "pieces" => commands::pieces::run(arguments, report),

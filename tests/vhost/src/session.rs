@@ -194,6 +194,17 @@ impl Session {
 
     /// Tells the device of a queue.
     fn attach(&self, queue: &Queue, base: u32) -> Result<()> {
+        let index = queue.index as usize;
+
+        self.place(queue, base)?;
+        self.vdpa
+            .set_vring_call(index, &queue.call)
+            .context("call")?;
+        self.vdpa.set_vring_kick(index, &queue.kick).context("kick")
+    }
+
+    /// Tells the device where a queue is: all that a reset makes it forget.
+    pub fn place(&self, queue: &Queue, base: u32) -> Result<()> {
         let at = queue.ring.addresses();
         let size = queue.ring.size();
         let index = queue.index as usize;
@@ -216,11 +227,7 @@ impl Session {
         // The crate knows split rings only, where a base has 16 bits.
         self.device
             .set(VHOST_SET_VRING_BASE, vring_state(queue.index, base))
-            .context("base")?;
-        self.vdpa
-            .set_vring_call(index, &queue.call)
-            .context("call")?;
-        self.vdpa.set_vring_kick(index, &queue.kick).context("kick")
+            .context("base")
     }
 
     /// Enables or disables a queue.

@@ -12,6 +12,7 @@ pub mod hostile;
 pub mod ioctls;
 pub mod maps;
 pub mod net;
+pub mod parents;
 pub mod pieces;
 pub mod script;
 pub mod slow;

@@ -45,8 +45,8 @@ impl Control {
         })
     }
 
-    /// Commands the device to have another address. Tells whether it answered in time.
-    pub fn set_mac(&mut self, mac: Mac, timeout: Duration) -> Result<bool> {
+    /// Commands the device to have another address, without waiting for an answer.
+    pub fn ask_for_mac(&mut self, mac: Mac) -> Result<()> {
         let mut command = vec![
             VIRTIO_NET_CTRL_MAC as u8,
             VIRTIO_NET_CTRL_MAC_ADDR_SET as u8,
@@ -59,7 +59,12 @@ impl Control {
             Segment::read(self.command, command.len()),
             Segment::write(self.answer, 1),
         ])?;
-        self.queue.notify()?;
+        self.queue.notify()
+    }
+
+    /// Commands the device to have another address. Tells whether it answered in time.
+    pub fn set_mac(&mut self, mac: Mac, timeout: Duration) -> Result<bool> {
+        self.ask_for_mac(mac)?;
         if self.queue.poll(timeout)?.is_none() {
             return Ok(false);
         }

@@ -57,6 +57,11 @@ impl Doorbell {
         Self::map(fd, offset, PAGE, libc::PROT_WRITE, libc::MAP_SHARED)
     }
 
+    /// Where it is mapped.
+    pub fn address(&self) -> u64 {
+        self.address as u64
+    }
+
     /// Tells the device of virtqueue `index`.
     pub fn ring(&self, index: u16) {
         // SAFETY: By the type invariants, this is an aligned place for two bytes, or the program

@@ -73,3 +73,27 @@ pub fn limit_locked_memory(bytes: Option<u64>) -> io::Result<()> {
     checked(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) })?;
     Ok(())
 }
+
+/// Makes a file that can be mapped and is of no file system: a map of BPF with one page.
+pub fn map_of_bpf() -> io::Result<File> {
+    const BPF_MAP_CREATE: libc::c_int = 0;
+    const BPF_MAP_TYPE_ARRAY: u32 = 2;
+    const BPF_F_MMAPABLE: u32 = 1 << 10;
+
+    // The beginning of `union bpf_attr`: type, sizes of key and value, entries, flags.
+    let attr = [BPF_MAP_TYPE_ARRAY, 4, PAGE as u32, 1, BPF_F_MMAPABLE];
+
+    // SAFETY: `attr` is as long as is said; it is only read.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_CREATE,
+            attr.as_ptr(),
+            size_of_val(&attr),
+        )
+    };
+    let fd = checked(fd as libc::c_int)?;
+
+    // SAFETY: The descriptor is open, and nothing else owns it.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}

@@ -36,6 +36,11 @@ counter() {
 	model "$1" report | sed -n "s/^$2 //p"
 }
 
+# is_well NUMBER: a device needs no reset, and none of its virtqueues waits for memory.
+is_well() {
+	[ $(($(counter "$1" status) & 0x40)) = 0 ] && ! model "$1" report | grep '^queue' | grep -q 'waits true'
+}
+
 # stream_by_each INTERFACE: traffic from each processor in turn, each of which has a queue pair where
 # there are as many. Frames of one keep their order.
 stream_by_each() {

@@ -53,9 +53,9 @@ fn descriptors() -> Vec<Bytes> {
 }
 
 fn descriptor(addr: u64, len: u32, flags: u16, next: u16) -> Bytes {
-    let high = u64::from(len) | u64::from(flags) << 32 | u64::from(next) << 48;
+    let high = u64::from(len) | (u64::from(flags) << 32) | (u64::from(next) << 48);
 
-    (u128::from(addr) | u128::from(high) << 64).to_le_bytes()
+    (u128::from(addr) | (u128::from(high) << 64)).to_le_bytes()
 }
 
 /// A chain that was taken, and where it was in the order of chains.

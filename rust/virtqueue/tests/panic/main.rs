@@ -83,10 +83,11 @@ fn undefined(object: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// Whether a symbol is one that there may be. To format is what a message needs.
+/// Whether a symbol is one that there may be. To format is what a message needs, by the functions and
+/// by the implementations of `core::fmt`.
 fn is_known(symbol: &str) -> bool {
-    let formats = symbol.contains("core3fmt") && !symbol.contains("panicking");
-    formats || KNOWN.contains(&symbol)
+    let formats = symbol.contains("core3fmt") || symbol.contains("core..fmt");
+    (formats && !symbol.contains("panicking")) || KNOWN.contains(&symbol)
 }
 
 #[test]

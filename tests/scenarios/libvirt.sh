@@ -11,7 +11,6 @@
 # others: yes
 # memory: 2G
 # timeout: 300
-# check: no, it takes two minutes of a processor
 
 . /files/others.sh
 . /files/vhost-devices.sh

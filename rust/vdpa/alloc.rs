@@ -256,7 +256,12 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
             const { &Table::<T>::SOFT_DMA_MAP }
         };
 
-        let iommu = |data: &T| Some(data.iommu());
+        let iommu = |data: &T| {
+            let iommu = data.iommu();
+
+            iommu.set_virtual(mapping.use_va);
+            Some(iommu)
+        };
 
         Self::with_table(info, table, mapping.use_va, iommu, data)
     }

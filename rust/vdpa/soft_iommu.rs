@@ -102,7 +102,9 @@ struct Tables {
     spaces: KVec<Space>,
     /// A kernel driver has set the device up: it has been given the token for mapping memory.
     kernel_driver: bool,
-    /// Mappings hold addresses of this process.
+    /// Mappings hold addresses of a process, never physical ones.
+    is_virtual: bool,
+    /// That process, while the device is bound to it.
     mm: Option<ARef<Mm>>,
 }
 
@@ -169,6 +171,7 @@ impl SoftIommu {
                         list
                     },
                     kernel_driver: false,
+                    is_virtual: false,
                     mm: None,
                 },
                 "vdpa_soft_iommu"
@@ -201,12 +204,14 @@ impl SoftIommu {
         absence.begin();
 
         let tables = self.tables.lock();
-        let Some(mm) = &tables.mm else {
-            return Ok(IommuGuard(View::Physical(tables)));
-        };
-        let mm = UsedMm::new(mm)?;
+        match &tables.mm {
+            Some(mm) if tables.is_virtual => {
+                let mm = UsedMm::new(mm)?;
 
-        Ok(IommuGuard(View::Process(self, mm, absence)))
+                Ok(IommuGuard(View::Process(self, mm, absence)))
+            }
+            _ => Ok(IommuGuard(View::Physical(tables))),
+        }
     }
 
     /// Checks that a range of bus addresses is mapped for reading or, with `write`, for writing,
@@ -357,6 +362,12 @@ impl SoftIommu {
         });
     }
 
+    /// Says of which kind the addresses are that consumers map, once, before there are any.
+    #[inline]
+    pub(crate) fn set_virtual(&self, yes: bool) {
+        self.change(|tables| tables.is_virtual = yes);
+    }
+
     #[inline]
     pub(crate) fn set_kernel_driver(&self, yes: bool) {
         self.change(|tables| tables.kernel_driver = yes);
@@ -387,7 +398,8 @@ impl IommuGuard<'_> {
         Memory::new(match &self.0 {
             View::Physical(tables) => match tables.space(asid) {
                 Some(space) if space.untouched && tables.kernel_driver => Translation::Identity,
-                space => Translation::Physical(space),
+                // Addresses of a process that the device is not bound to any more lead nowhere.
+                space => Translation::Physical(space.filter(|_| !tables.is_virtual)),
             },
             View::Process(iommu, mm, absence) => Translation::Process {
                 iommu,

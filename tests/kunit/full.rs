@@ -99,10 +99,14 @@ impl Bed<Full> {
 
     /// One in software, which takes whole address spaces if `batch`, or else single mappings.
     pub(crate) fn in_software(batch: bool) -> Result<Self> {
-        let mapping = SoftMapping {
+        Self::in_software_with(SoftMapping {
             batch,
             use_va: false,
-        };
+        })
+    }
+
+    /// One in software, of which more is said.
+    pub(crate) fn in_software_with(mapping: SoftMapping) -> Result<Self> {
         let device = UnregisteredDevice::in_software(&full_info(), mapping, Full::new())?;
 
         Self::new(device)

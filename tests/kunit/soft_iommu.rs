@@ -36,7 +36,8 @@ use vdpa::{
     IotlbTable,
     IovaRange,
     MapRange,
-    Permission, //
+    Permission,
+    SoftMapping, //
 };
 
 const SIZE: u64 = PAGE_SIZE as u64;
@@ -49,6 +50,19 @@ struct Soft {
 }
 
 impl Soft {
+    /// A device that is told addresses of a process, though it is bound to none.
+    fn unbound() -> Result<Self> {
+        let mapping = SoftMapping {
+            batch: false,
+            use_va: true,
+        };
+
+        Ok(Self {
+            bed: Bed::in_software_with(mapping)?,
+            pages: [page()?, page()?],
+        })
+    }
+
     fn new(batch: bool) -> Result<Self> {
         Ok(Self {
             bed: Bed::in_software(batch)?,
@@ -148,6 +162,20 @@ mod tests {
         memory.copy_to(0x1_0ffd, &memory, 0x1_0100, 6)?;
         check_eq!(memory.read_array::<6>(0x1_0100)?, [1, 9, 9, 9, 9, 6]);
         check_eq!(memory.copy_to(0x1_0ffd, &memory, 0x1_1ffd, 6), Err(EFAULT));
+        Ok(())
+    }
+
+    #[test]
+    fn addresses_of_a_process_are_never_physical() -> Result {
+        let soft = Soft::unbound()?;
+
+        // Whatever the address happens to be.
+        check_eq!(
+            soft.map(0x1_0000, SIZE, phys(&soft.pages[0]), VHOST_MAP_RW)?,
+            0
+        );
+        check_eq!(soft.read(0x1_0000, &mut [0]), Err(EFAULT));
+        check_eq!(soft.write(0x1_0000, &[0]), Err(EFAULT));
         Ok(())
     }
 

@@ -46,6 +46,7 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
             it
       --name NAME      of a network device: its name on the bus, for `vdpa`
       --rounds N       how often the device is stopped while it calls [1000]
+      --only WHAT      only this: work, start, states or calls
   gone      hold the device until it is taken away, for which `READY` is printed
       --use WHAT       opened, owned or running [running]
       --timeout S      seconds to wait [30]

@@ -13,6 +13,7 @@ mod doorbell;
 mod ioctl;
 mod mailbox;
 mod privilege;
+mod sched;
 
 pub use area::{Advice, Area, PAGE};
 pub use awaited::Awaited;
@@ -22,6 +23,7 @@ pub use doorbell::{map as map_doorbell, Doorbell};
 pub use ioctl::{ioctl, Argument, Request};
 pub use mailbox::{Mailbox, Place};
 pub use privilege::exceed_locked_memory;
+pub use sched::{bind_threads, run_first_on, run_on};
 
 use std::fs::File;
 use std::io;

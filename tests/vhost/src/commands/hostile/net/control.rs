@@ -276,15 +276,13 @@ fn check(bed: &mut Bed, case: &Case) -> Result<()> {
     let own = net::mac(&bed.session)?;
 
     let mut rest = &case.command[..];
-    for desc in case.chain.buffers() {
+    for desc in case.chain.readable() {
         let (now, later) = rest.split_at(rest.len().min(desc.len as usize));
 
-        if (IOVA..IOVA + (PAGES - 1) * PAGE).contains(&desc.addr) && desc.addr != STATUS.at(55) {
+        if (IOVA..IOVA + (PAGES - 1) * PAGE).contains(&desc.addr) {
             bed.memory.write(desc.addr, now)?;
-            rest = later;
-        } else if desc.addr == HOLE {
-            rest = later;
         }
+        rest = later;
     }
     bed.remap(case.mapping)?;
     bed.put(CVQ, &case.chain)?;

@@ -59,10 +59,9 @@ pub struct Names {
 }
 
 /// Makes all checks of frames and commands.
-pub fn run(bed: &mut Bed, names: &Names, report: &mut Report) -> Result<()> {
+pub fn run(bed: &mut Bed, names: &Names, report: &mut Report) {
     receive::run(bed, report);
     transmit::run(bed, names, report);
     control::run(bed, report);
     address::run(bed, names, report);
-    Ok(())
 }

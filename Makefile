@@ -162,8 +162,14 @@ clippy-cargo: setup
 # What scenarios read is in the guest, not here.
 PHONY += shellcheck
 shellcheck: setup
-	$(Q)$(run) shellcheck --exclude=SC1091 tools/toolbox tools/steps tools/kernel-patch tools/kernel-tree .ci/run \
+	$(Q)$(run) shellcheck --exclude=SC1091 tools/toolbox tools/steps tools/panics tools/kernel-patch tools/kernel-tree .ci/run \
 		$(wildcard tools/vm/src/guest/*.sh tests/*.sh tests/nested/*.sh tests/scenarios/*.sh tests/tree/*.sh tests/bench/*.sh)
+
+# Places in the modules for the stock kernel that can panic, beside those that tests/panics knows.
+PHONY += panics
+panics: modules
+	$(if $(KERNEL)$(KDIR),$(error the numbers in tests/panics are those of the stock kernel))
+	$(Q)$(run) tools/panics $(modules)
 
 crates := vdpa virtqueue
 
@@ -286,6 +292,7 @@ Development:
   third-parties    scenarios with programs of others, also those that `make check' has no time for
   bench            instructions per operation, beside the C modules
   shellcheck       lint scripts
+  panics           count the places in the modules that can panic
 
 Set-up:
   setup            what the others need, into ~/.cache/rust-vdpa; tools/toolbox has more

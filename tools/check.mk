@@ -12,7 +12,7 @@ STEPS := tools/steps
 nothing:
 	@echo "check.mk: which step?" >&2; exit 1
 
-goals := modules programs c-modules rustfmtcheck clippy-kernel clippy-cargo shellcheck rustdoc test \
+goals := modules programs c-modules rustfmtcheck clippy-kernel clippy-cargo shellcheck panics rustdoc test \
 	debug-kernel debug-modules kernel-tree others
 
 .PHONY: $(goals)
@@ -25,6 +25,8 @@ test: clippy-cargo
 
 # What is documented is linked to what was built.
 rustdoc: modules
+
+panics: modules
 
 debug-modules: debug-kernel
 kernel-tree: debug-kernel

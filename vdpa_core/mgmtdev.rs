@@ -138,7 +138,7 @@ impl MgmtDev {
             }
             if id < u64::BITS {
                 classes.mask |= 1 << id;
-                classes.count += 1;
+                classes.count = classes.count.saturating_add(1);
             }
             // SAFETY: As above.
             entry = unsafe { entry.add(1) };

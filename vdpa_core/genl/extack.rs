@@ -87,21 +87,20 @@ impl Extack<'_> {
 ///
 /// # Invariants
 ///
-/// `len` is less than the size of the buffer.
+/// There is room for the end of the string.
 struct Text<'a> {
-    buf: &'a mut [c_char],
-    len: usize,
+    rest: &'a mut [c_char],
 }
 
 impl<'a> Text<'a> {
     fn new(buf: &'a mut [c_char; 80]) -> Self {
-        // INVARIANT: 0 is less than 80.
-        Self { buf, len: 0 }
+        // INVARIANT: There are 80 bytes.
+        Self { rest: buf }
     }
 
     fn terminate(&mut self) {
         // By the type invariant there is an element.
-        if let Some(end) = self.buf.get_mut(self.len) {
+        if let Some(end) = self.rest.first_mut() {
             *end = 0;
         }
     }
@@ -109,14 +108,15 @@ impl<'a> Text<'a> {
 
 impl fmt::Write for Text<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        let room = self.buf.len().saturating_sub(self.len + 1);
-        let part = s.as_bytes().iter().take(room);
+        let rest = core::mem::take(&mut self.rest);
+        let room = rest.len().saturating_sub(1);
+        let (part, rest) = rest.split_at_mut(room.min(s.len()));
 
-        // INVARIANT: At most one less than what is left is added.
-        for (to, from) in self.buf.iter_mut().skip(self.len).zip(part) {
+        for (to, from) in part.iter_mut().zip(s.as_bytes()) {
             *to = *from;
-            self.len += 1;
         }
+        // INVARIANT: At most one less than what was left is used.
+        self.rest = rest;
         Ok(())
     }
 }

@@ -56,9 +56,8 @@ impl Transport for VdpaTransport {
             Some(affinity) if dev.vdpa().can_set_affinity() => Spread::new(slots.len(), affinity)?,
             _ => None,
         };
-        let wanted = slots
-            .iter_mut()
-            .enumerate()
+        let wanted = (0..usize::MAX)
+            .zip(slots.iter_mut())
             .filter(|(_, slot)| slot.is_wanted());
 
         // The device counts only the virtqueues that are wanted; affinity is for all.

@@ -109,7 +109,7 @@ fn check_limits(chain: &Chain<'_>, features: Features) -> Result<(), Failure> {
 
     // Header and status are not counted.
     if features.has(bindings::VIRTIO_BLK_F_SEG_MAX)
-        && readable.len() + writable.len() > SEG_MAX as usize + 2
+        && readable.len().saturating_add(writable.len()) > SEG_MAX as usize + 2
     {
         return Err(Failure::Io);
     }
@@ -123,14 +123,16 @@ fn check_limits(chain: &Chain<'_>, features: Features) -> Result<(), Failure> {
 
 /// The bytes that `count` bytes from `sector` on occupy; an error where that is not on the disk.
 fn range(sector: u64, count: u64) -> Result<Range<usize>, Failure> {
-    let sectors = count / SECTOR_SIZE;
+    let end = sector
+        .checked_add(count / SECTOR_SIZE)
+        .filter(|end| *end <= CAPACITY)
+        .ok_or(Failure::Io)?;
 
-    if count % SECTOR_SIZE != 0 || sector >= CAPACITY || sectors > CAPACITY - sector {
+    if count % SECTOR_SIZE != 0 || sector >= CAPACITY {
         return Err(Failure::Io);
     }
-    // Both are below the size of the disk, which fits.
-    let start = (sector * SECTOR_SIZE) as usize;
-    Ok(start..start + count as usize)
+    // Neither is above the size of the disk, which fits.
+    Ok((sector * SECTOR_SIZE) as usize..(end * SECTOR_SIZE) as usize)
 }
 
 /// Reads `struct virtio_blk_discard_write_zeroes`, with no other flags than the known ones. One is
@@ -267,7 +269,7 @@ impl Blk {
             return Outcome::GiveUp;
         };
         let mut source = chain.reader(memory);
-        let mut moved = 0;
+        let mut moved: u64 = 0;
 
         let result = check_limits(chain, features)
             .and_then(|()| Request::parse(&mut source, &data, features))
@@ -284,7 +286,7 @@ impl Blk {
         };
 
         // However many pieces the data was in.
-        moved += memory.work();
+        moved = moved.saturating_add(memory.work());
         match status.write_array([result as u8]) {
             Ok(()) => {}
             Err(CursorError::Fault(fault)) if !fault.is_final() => return Outcome::Later,

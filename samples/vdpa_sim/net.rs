@@ -109,6 +109,11 @@ struct ControlStats {
     errors: u64,
 }
 
+/// Counts one more. Statistics wrap around.
+fn count(counter: &mut u64) {
+    *counter = counter.wrapping_add(1);
+}
+
 /// What becomes of a frame on its way back.
 enum Delivery {
     Done(u32),
@@ -274,15 +279,15 @@ impl Net {
 
         match delivery {
             Delivery::Done(bytes) => {
-                self.rx.packets += 1;
+                count(&mut self.rx.packets);
                 self.rx.bytes = self.rx.bytes.wrapping_add(bytes.into());
             }
-            Delivery::Filtered => self.rx.drops += 1,
-            Delivery::Overrun => self.rx.overruns += 1,
-            Delivery::Failed => self.tx.errors += 1,
+            Delivery::Filtered => count(&mut self.rx.drops),
+            Delivery::Overrun => count(&mut self.rx.overruns),
+            Delivery::Failed => count(&mut self.tx.errors),
             Delivery::Later => return Outcome::Later,
         }
-        self.tx.packets += 1;
+        count(&mut self.tx.packets);
         // A chain can claim 4 GiB without any of it being looked at: this can be made to wrap.
         self.tx.bytes = self.tx.bytes.wrapping_add(total);
         Outcome::Done {
@@ -336,13 +341,13 @@ impl Net {
             Err(CursorError::Fault(fault)) if !fault.is_final() => return Outcome::Later,
             Err(_) => return Outcome::GiveUp,
         }
-        self.control.requests += 1;
+        count(&mut self.control.requests);
         match command {
             Some(Command::SetMac(mac)) => {
                 self.new_mac = Some(mac);
-                self.control.successes += 1;
+                count(&mut self.control.successes);
             }
-            None => self.control.errors += 1,
+            None => count(&mut self.control.errors),
         }
         Outcome::Done {
             written: answer.written(),
@@ -424,7 +429,7 @@ impl Model for Net {
 
     fn set_config(&mut self, offset: usize, buf: &[u8]) {
         // The MAC address is all that a driver may write: virtio 1.3, section 5.1.4.2.
-        for (i, &byte) in (offset..).zip(buf) {
+        for (i, &byte) in (offset..=usize::MAX).zip(buf) {
             if let Some(slot) = self.mac.get_mut(i.wrapping_sub(CONFIG_MAC)) {
                 *slot = byte;
             }

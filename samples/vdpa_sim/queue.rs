@@ -290,7 +290,7 @@ impl<'a> Batch<'a> {
         budget: usize,
         handle: &mut impl FnMut(&Chain<'_>, &GuestMemory<'a>) -> Outcome,
     ) -> Result<Progress, RingError> {
-        let mut spent = 0;
+        let mut spent: u64 = 0;
 
         self.settle()?;
         self.ring.disable_notifications(&self.rings)?;
@@ -310,7 +310,9 @@ impl<'a> Batch<'a> {
 
             match outcome {
                 Outcome::Done { written, moved } => {
-                    spent += moved + self.buffers.work();
+                    spent = spent
+                        .saturating_add(moved)
+                        .saturating_add(self.buffers.work());
                     self.complete(token, written)?;
                 }
                 Outcome::Later => {

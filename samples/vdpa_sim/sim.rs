@@ -9,10 +9,7 @@ use crate::queue::{
 use kernel::{
     fmt, new_mutex,
     prelude::*,
-    str::{
-        BStr,
-        CString, //
-    },
+    str::CString,
     sync::{
         atomic::{
             AtomicFlag,
@@ -191,7 +188,7 @@ impl<M: Model> Sim<M> {
                     queues: {
                         let mut queues = KVec::with_capacity(M::QUEUES as usize, GFP_KERNEL)?;
                         for _ in 0..M::QUEUES {
-                            queues.push(Queue::new()?, GFP_KERNEL)?;
+                            queues.push_within_capacity(Queue::new()?)?;
                         }
                         queues
                     },
@@ -208,7 +205,7 @@ impl<M: Model> Sim<M> {
                         callback: Callback::new()?,
                         ready: AtomicFlag::new(false),
                     };
-                    lines.push(line, GFP_KERNEL)?;
+                    lines.push_within_capacity(line)?;
                 }
                 lines
             },
@@ -219,8 +216,8 @@ impl<M: Model> Sim<M> {
     }
 
     /// The name of the device, for messages.
-    pub(crate) fn name(&self) -> &BStr {
-        BStr::from_bytes(self.name.to_bytes())
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
     }
 
     /// Has the driver interrupted for the queues in `interrupts`, and for the configuration, with
@@ -232,8 +229,8 @@ impl<M: Model> Sim<M> {
         // The network stack polls when the guard is dropped, for all queues at once.
         let _bh = BottomHalfGuard::new();
 
-        for (i, line) in self.lines.iter().enumerate() {
-            if interrupts & (1 << i) != 0 {
+        for (i, line) in (0..u64::BITS).zip(&self.lines) {
+            if interrupts & 1u64.wrapping_shl(i) != 0 {
                 line.callback.call();
             }
         }
@@ -308,14 +305,15 @@ impl<M: Model> Sim<M> {
         let progress = state.model.work(&mut state.queues, features, &iommu);
         drop(iommu);
 
-        let mut interrupts = 0;
+        let mut interrupts: u64 = 0;
         let mut broken = None;
-        for (i, queue) in state.queues.iter_mut().enumerate() {
+        for (i, queue) in (0..u64::BITS).zip(state.queues.iter_mut()) {
             if core::mem::take(&mut queue.interrupt) {
-                interrupts |= 1 << i;
+                // Of as many as there are bits.
+                interrupts |= 1u64.wrapping_shl(i);
             }
             if let (Some(why), None) = (queue.broken(), broken) {
-                broken = Some((i, why));
+                broken = Some((i as usize, why));
             }
         }
         self.interrupt(interrupts, false);

@@ -174,12 +174,13 @@ impl Capability {
     ) -> Result<(Place, u32), Fault> {
         self.check_len(kind)?;
 
-        // Nothing of this overflows, as the capability is all in the configuration space.
-        let [bar, ..] = space.read32(self.at + 4).to_le_bytes();
-        let offset = space.read32(self.at + 8);
-        let len = space.read32(self.at + 12);
+        // None of this wraps around, as the capability is all in the configuration space.
+        let read = |offset| space.read32(self.at.wrapping_add(offset));
+        let [bar, ..] = read(4).to_le_bytes();
+        let offset = read(8);
+        let len = read(12);
         let multiplier = match kind {
-            Kind::Notify => space.read32(self.at + 16),
+            Kind::Notify => read(16),
             _ => 0,
         };
 

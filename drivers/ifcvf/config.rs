@@ -28,7 +28,7 @@ impl Hardware {
             || {
                 let before = self.registers.config_generation()?;
 
-                for (at, byte) in (offset..).zip(buf.iter_mut()) {
+                for (at, byte) in (offset..=usize::MAX).zip(buf.iter_mut()) {
                     *byte = self.config.read8(at)?;
                 }
                 let unchanged = self.registers.config_generation()? == before;
@@ -57,7 +57,7 @@ impl Hardware {
     /// `EINVAL` for a range that is not in it, `ENODEV`.
     pub(crate) fn write_config(&self, offset: usize, buf: &[u8]) -> Result {
         self.registers.check_present()?;
-        for (at, &byte) in (offset..).zip(buf) {
+        for (at, &byte) in (offset..=usize::MAX).zip(buf) {
             self.config.write8(byte, at)?;
         }
         Ok(())

@@ -102,7 +102,7 @@ impl Hardware {
 
     /// The numbers of the virtqueues that can be used.
     pub(crate) fn available(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..)
+        (0..u16::MAX)
             .zip(self.queues.iter())
             .filter_map(|(index, queue)| queue.size_max.and(Some(index)))
     }

@@ -14,7 +14,6 @@ use kernel::{
         IrqReturn, //
     },
     prelude::*,
-    str::BStr,
     sync::Arc, //
 };
 use vdpa::{
@@ -148,7 +147,7 @@ impl Interrupts {
     }
 
     fn allocate(hardware: &Hardware) -> Result<Mode> {
-        let all = u32::try_from(hardware.lines.queues.len())? + 1;
+        let all = u32::from(u16::try_from(hardware.lines.queues.len())?) + 1;
 
         if hardware.vectors.allocate(all, all).is_ok() {
             return Ok(Mode::PerQueue);
@@ -174,7 +173,7 @@ impl Interrupts {
 
     fn request(hardware: &Hardware, mode: Mode) -> Result<Self> {
         let mut selectors = hardware.selectors.lock();
-        let device = BStr::from_bytes(hardware.dev.name().to_bytes());
+        let device = hardware.dev.name();
         let count = u16::try_from(hardware.lines.queues.len())?;
         let request = |vector: u16, purpose, name: fmt::Arguments<'_>| {
             let lines = hardware.lines.clone();

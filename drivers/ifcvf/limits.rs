@@ -127,10 +127,10 @@ pub(crate) fn doorbell_area(
         0 => page,
         multiplier => multiplier.into(),
     };
-    let start = range.start + offset;
+    let start = range.start.checked_add(offset)?;
     let area = Place {
         bar: *bar,
-        range: start..start + size,
+        range: start..start.checked_add(size)?,
     };
     let others = [
         &structures.common,

@@ -139,7 +139,7 @@ fn shortened(place: &Place, len: usize) -> Place {
 
     Place {
         bar: place.bar,
-        range: start..place.range.end.min(start + len as u64),
+        range: start..place.range.end.min(start.saturating_add(len as u64)),
     }
 }
 
@@ -187,7 +187,7 @@ fn probe_queues(
     for index in 0..count {
         let queue = probe_queue(selectors, index, notify, found, states)?;
 
-        queues.push(queue.map_err(|fault| refuse(dev, fault))?, GFP_KERNEL)?;
+        queues.push_within_capacity(queue.map_err(|fault| refuse(dev, fault))?)?;
     }
     limits::any_queue(queues.iter().map(|queue| queue.size_max)).map_err(|f| refuse(dev, f))?;
     Ok(queues)

@@ -89,7 +89,7 @@ impl State {
 
     /// The numbers of the virtqueues that are ready, in ascending order.
     fn ready(&self) -> impl Iterator<Item = u16> + Clone + '_ {
-        (0..)
+        (0..u16::MAX)
             .zip(self.queues.iter())
             .filter_map(|(index, queue)| queue.ready.then_some(index))
     }

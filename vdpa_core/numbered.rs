@@ -7,6 +7,7 @@
 //! if it went on after a count.
 
 use kernel::prelude::*;
+use vdpa::sorted::partition_point;
 
 /// Things with numbers.
 ///
@@ -56,7 +57,7 @@ impl<T> Numbered<T> {
     /// there any more; 0 comes before all.
     pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = (u64, &T)> {
         // By the type invariant, the entries are sorted by number.
-        let start = self.entries.partition_point(|(other, _)| *other <= number);
+        let start = partition_point(&self.entries, |(other, _)| *other <= number);
 
         self.entries
             .get(start..)

@@ -69,7 +69,7 @@ impl Absence {
         if let Some(slot) = self.given_up.get_mut(self.count) {
             *slot = Self::page(addr);
         }
-        self.count = (self.count + 1).min(GIVEN_UP + 1);
+        self.count = self.count.saturating_add(1).min(GIVEN_UP + 1);
     }
 
     /// Notes that memory was not there. Returns what to say to who wanted it.

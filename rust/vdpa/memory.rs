@@ -309,7 +309,7 @@ impl<'a> Memory<'a> {
         access: Access,
         mut f: impl FnMut(Piece, usize) -> Result,
     ) -> Result {
-        let mut done = 0;
+        let mut done: usize = 0;
 
         // Each round does at least one byte.
         while done < len {
@@ -318,7 +318,8 @@ impl<'a> Memory<'a> {
             let got = piece.len;
 
             f(piece, done)?;
-            done += got;
+            // A piece is not longer than what was asked for.
+            done = done.wrapping_add(got);
         }
         Ok(())
     }
@@ -484,7 +485,7 @@ impl<'a> Memory<'a> {
         }
 
         let mut buf = [0; 256];
-        let mut done = 0;
+        let mut done: usize = 0;
 
         while done < len {
             let n = (len - done).min(buf.len());
@@ -492,7 +493,8 @@ impl<'a> Memory<'a> {
 
             self.read(from.checked_add(done as u64).ok_or(EFAULT)?, part)?;
             other.write(to.checked_add(done as u64).ok_or(EFAULT)?, part)?;
-            done += n;
+            // Not more than `len`.
+            done = done.wrapping_add(n);
         }
         Ok(())
     }

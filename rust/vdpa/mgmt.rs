@@ -210,9 +210,9 @@ impl<T: Operations> Registration<T> {
                 let mut table = KVec::with_capacity(info.classes.len() + 1, GFP_KERNEL)?;
                 for &device in info.classes {
                     let vendor = VENDOR_ANY;
-                    table.push(bindings::virtio_device_id { device, vendor }, GFP_KERNEL)?;
+                    table.push_within_capacity(bindings::virtio_device_id { device, vendor })?;
                 }
-                table.push(bindings::virtio_device_id { device: 0, vendor: 0 }, GFP_KERNEL)?;
+                table.push_within_capacity(bindings::virtio_device_id { device: 0, vendor: 0 })?;
                 table
             },
             device: info.device.into(),

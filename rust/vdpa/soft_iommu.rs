@@ -11,6 +11,7 @@ use crate::{
         Translation,
         UsedMm, //
     },
+    sorted::partition_point,
     Asid,
     Iotlb,
     IovaRange,
@@ -51,7 +52,7 @@ impl Space {
     /// The mapping that `iova` is in.
     #[inline]
     pub(crate) fn lookup(&self, iova: u64) -> Option<&MapRange> {
-        let at = self.ranges.partition_point(|range| range.iova.last < iova);
+        let at = partition_point(&self.ranges, |range| range.iova.last < iova);
 
         self.ranges.get(at).filter(|range| range.iova.first <= iova)
     }
@@ -73,9 +74,7 @@ impl Space {
             self.ranges.push(range, GFP_KERNEL)?;
             return Ok(());
         }
-        let at = self
-            .ranges
-            .partition_point(|other| other.iova.last < range.iova.first);
+        let at = partition_point(&self.ranges, |other| other.iova.last < range.iova.first);
         if self
             .ranges
             .get(at)
@@ -166,7 +165,7 @@ impl SoftIommu {
                     spaces: {
                         let mut list = KVec::with_capacity(spaces as usize, GFP_KERNEL)?;
                         for _ in 0..spaces {
-                            list.push(Space::new(), GFP_KERNEL)?;
+                            list.push_within_capacity(Space::new())?;
                         }
                         list
                     },

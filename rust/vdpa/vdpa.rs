@@ -74,6 +74,7 @@ mod ratelimit;
 mod root_device;
 pub mod rwsem;
 mod soft_iommu;
+pub mod sorted;
 mod stats;
 mod types;
 pub mod virtio;

@@ -42,6 +42,7 @@ mod registers;
 mod sim_blk;
 mod sim_net;
 mod soft_iommu;
+mod sorted;
 mod types;
 mod vhost_addresses;
 mod vhost_ioctls;

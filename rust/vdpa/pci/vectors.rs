@@ -238,7 +238,7 @@ impl<H: Handler + Send + 'static> Vectors<H> {
 
         // SAFETY: The vectors are freed after the handlers, see `Inner::free`.
         let requested = unsafe { Requested::new(irq, name, handler) }?;
-        allocated.requests.push(requested, GFP_KERNEL)?;
+        allocated.requests.push_within_capacity(requested)?;
         Ok(irq)
     }
 

@@ -71,7 +71,11 @@ impl<'a> Bars<'a> {
         // INVARIANT: The size of the BAR was compared with the end of the range.
         Ok(Window {
             bar: whole.clone(),
-            physical: self.pdev.resource_start(bar.into())? + range.start,
+            physical: self
+                .pdev
+                .resource_start(bar.into())?
+                .checked_add(range.start)
+                .ok_or(EINVAL)?,
             offset: usize::try_from(range.start)?,
             len: usize::try_from(range.end - range.start)?,
         })
@@ -113,8 +117,11 @@ impl Window {
         let end = at.checked_add(size)?;
 
         (end <= self.len as u64).then(|| {
+            // By the type invariant this does not wrap around.
+            let start = self.physical.wrapping_add(at);
+
             // SAFETY: By the type invariant this is within a BAR of the function.
-            unsafe { NotificationArea::new(self.physical + at, size) }
+            unsafe { NotificationArea::new(start, size) }
         })
     }
 
@@ -122,7 +129,8 @@ impl Window {
     #[inline]
     fn locate(&self, at: usize, size: usize) -> Result<usize> {
         match at.checked_add(size) {
-            Some(end) if end <= self.len => Ok(self.offset + at),
+            // By the type invariant this does not wrap around.
+            Some(end) if end <= self.len => Ok(self.offset.wrapping_add(at)),
             _ => Err(EINVAL),
         }
     }

@@ -40,7 +40,6 @@ use virtqueue::{
     Fault,
     Reader,
     Refusal,
-    Segment,
     Writer, //
 };
 
@@ -71,9 +70,6 @@ pub(crate) fn new_disk() -> Result<Arc<Disk>> {
     Arc::pin_init(new_mutex!(data, "vdpa_sim_blk_disk"), GFP_KERNEL)
 }
 
-/// `struct virtio_blk_outhdr`.
-const HEADER_LEN: u32 = 16;
-
 /// Why a request was not done: virtio 1.3, section 5.2.6.
 enum Failure {
     Io,
@@ -99,26 +95,6 @@ impl From<CursorError> for Failure {
             CursorError::Short { .. } => Self::Io,
         }
     }
-}
-
-/// Checks that a request has no more and no larger buffers than a driver that knows the limits may
-/// give it (virtio 1.3, section 5.2.5.2); one of them may begin with the header.
-fn check_limits(chain: &Chain<'_>, features: Features) -> Result<(), Failure> {
-    let too_large = |segment: &Segment| segment.len > SIZE_MAX + HEADER_LEN;
-    let (readable, writable) = (chain.readable(), chain.writable());
-
-    // Header and status are not counted.
-    if features.has(bindings::VIRTIO_BLK_F_SEG_MAX)
-        && readable.len().saturating_add(writable.len()) > SEG_MAX as usize + 2
-    {
-        return Err(Failure::Io);
-    }
-    if features.has(bindings::VIRTIO_BLK_F_SIZE_MAX)
-        && (readable.iter().any(too_large) || writable.iter().any(too_large))
-    {
-        return Err(Failure::Io);
-    }
-    Ok(())
 }
 
 /// The bytes that `count` bytes from `sector` on occupy; an error where that is not on the disk.
@@ -271,13 +247,13 @@ impl Blk {
         let mut source = chain.reader(memory);
         let mut moved: u64 = 0;
 
-        let result = check_limits(chain, features)
-            .and_then(|()| Request::parse(&mut source, &data, features))
-            .and_then(|request| {
-                // Even if it fails in the end.
-                moved = request.len();
-                self.execute(request, &mut source, &mut data)
-            });
+        // The limits of the configuration are not looked at: there are drivers that know them and do
+        // not care. What is bounded is the work.
+        let result = Request::parse(&mut source, &data, features).and_then(|request| {
+            // Even if it fails in the end.
+            moved = request.len();
+            self.execute(request, &mut source, &mut data)
+        });
         let result = match result {
             Ok(()) => bindings::VIRTIO_BLK_S_OK,
             Err(Failure::Io) => bindings::VIRTIO_BLK_S_IOERR,

@@ -272,7 +272,8 @@ fn fields(cases: &mut Vec<Case>) {
     ]);
 }
 
-/// What the configuration says is the most (virtio 1.3, section 5.2.4), for drivers that know it.
+/// What the configuration says is the most (virtio 1.3, section 5.2.4), and more. That is for the
+/// driver; QEMU with libblkio knows it, and does not care.
 fn limits(cases: &mut Vec<Case>) {
     const SEGMENTS: usize = 32;
     const SEGMENT_SIZE: u32 = 4096;
@@ -280,9 +281,9 @@ fn limits(cases: &mut Vec<Case>) {
     for (word, kind) in [("read", VIRTIO_BLK_T_IN), ("write", VIRTIO_BLK_T_OUT)] {
         for (name, count, len, allowed) in [
             ("segments", SEGMENTS, 128, &[Done][..]),
-            ("one-segment-more", SEGMENTS + 1, SECTOR, &[IoErr]),
+            ("one-segment-more", SEGMENTS + 1, SECTOR, &[Done]),
             ("size", 1, SEGMENT_SIZE, &[Done]),
-            ("one-sector-more", 1, SEGMENT_SIZE + SECTOR, &[IoErr]),
+            ("one-sector-more", 1, SEGMENT_SIZE + SECTOR, &[Done]),
         ] {
             let mut chain = vec![header()];
             chain.extend((0..count as u32).map(|i| {

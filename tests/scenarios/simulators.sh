@@ -6,6 +6,7 @@
 # modules: stock/virtio_net stock/virtio_blk stock/vhost_iotlb
 # tools: vdpa guest
 # files: tests/traffic.sh
+# debugging: no, what it shows of our modules there all-ours does, too
 # timeout: 150
 
 . /files/traffic.sh

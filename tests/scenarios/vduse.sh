@@ -40,5 +40,7 @@ check "the device is deleted" vdpa dev del disk0
 kill $daemon
 wait $daemon
 # The daemon leaves its device behind, with which vduse stays in use.
-check "vduse is unloaded" eval "guest vduse --destroy disk0 && unload vduse"
+# What the server had open for io_uring is closed some time after its end.
+check "vduse's device is destroyed" wait_for 10 guest vduse --destroy disk0
+check "vduse is unloaded" unload vduse
 check "the character devices and the bus are unloaded" unload vhost_vdpa vdpa

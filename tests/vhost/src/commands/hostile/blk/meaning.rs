@@ -281,7 +281,7 @@ fn limits(cases: &mut Vec<Case>) {
     for (word, kind) in [("read", VIRTIO_BLK_T_IN), ("write", VIRTIO_BLK_T_OUT)] {
         for (name, count, len, allowed) in [
             ("segments", SEGMENTS, 128, &[Done][..]),
-            ("one-segment-more", SEGMENTS + 1, SECTOR, &[Done]),
+            ("more-segments", SEGMENTS + 4, 128, &[Done]),
             ("size", 1, SEGMENT_SIZE, &[Done]),
             ("one-sector-more", 1, SEGMENT_SIZE + SECTOR, &[Done]),
         ] {

@@ -32,8 +32,7 @@ use vdpa::{
         Window, //
     },
     Features,
-    NotificationArea,
-    RateLimit, //
+    NotificationArea, //
 };
 
 /// A virtqueue, as the device is made.
@@ -78,9 +77,6 @@ pub(crate) struct Hardware {
     #[pin]
     pub(crate) selectors: Mutex<Selectors>,
     pub(crate) vectors: Vectors<Handler>,
-    /// For messages that a driver or the device can cause.
-    #[pin]
-    pub(crate) log: RateLimit,
 }
 
 impl Hardware {

@@ -47,8 +47,7 @@ use vdpa::{
         Function,
         Vectors,
         Window, //
-    },
-    RateLimit, //
+    }, //
 };
 
 /// Tells the user what is wrong with a device.
@@ -246,7 +245,6 @@ impl Hardware {
                 selectors <- new_mutex!(selectors, "ifcvf_selectors"),
                 vectors: Vectors::new(pdev)?,
                 queues,
-                log <- RateLimit::new(),
             }),
             GFP_KERNEL,
         )?;

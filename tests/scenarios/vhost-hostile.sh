@@ -14,15 +14,19 @@ load ours/vdpa
 load ours/vhost_vdpa
 load ours/vdpa_sim
 guest counts >/tmp/before
+# Addresses of the process, pinned pages, and mappings that the device is told one by one. The debugging kernel
+# looks at accesses by physical addresses, which are those with pinned pages.
+sets="use_va=1,batch_mapping=1 use_va=0,batch_mapping=1 use_va=0,batch_mapping=0"
 rounds=1000
 if debugging; then
+	sets="use_va=0,batch_mapping=1"
 	rounds=100
 fi
-# Addresses of the process, pinned pages, and mappings that the device is told one by one.
-for parameters in use_va=1 use_va=0 "use_va=0 batch_mapping=0"; do
+for parameters in $sets; do
+	parameters=$(echo "$parameters" | tr , ' ')
 	note "the simulators have $parameters"
 	how="--rounds $rounds"
-	if [ "$parameters" = use_va=0 ]; then
+	if [ "$parameters" = "use_va=0 batch_mapping=1" ]; then
 		how="$how --event-idx"
 	fi
 	# shellcheck disable=SC2086 # These are words.

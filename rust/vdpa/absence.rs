@@ -103,6 +103,20 @@ impl Waiting {
             ended: false,
         }
     }
+
+    /// Has who waits look again.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        if let Some(task) = &self.task {
+            // SAFETY: The task is valid, and has allowed for this signal. It forgets it.
+            unsafe { bindings::send_sig(bindings::SIGKILL as c_int, task.as_ptr(), 1) };
+        }
+    }
+
+    /// Has nobody wait any more.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
 }
 
 impl SoftIommu {
@@ -144,7 +158,7 @@ impl SoftIommu {
             }
             // SAFETY: As above.
             ret = unsafe { bindings::rust_vdpa_fault_in_wait(mm.as_raw(), addr, len, write) };
-            self.waiting.lock().task = None;
+            self.waiting(|waiting| waiting.task = None);
             // SAFETY: This thread made itself so, and nobody knows it any more.
             unsafe { bindings::rust_vdpa_interruptible(false) };
         }
@@ -160,45 +174,19 @@ impl SoftIommu {
         // SAFETY: The caller is a thread of the kernel that nobody else sends signals.
         unsafe { bindings::rust_vdpa_interruptible(true) };
 
-        let mut waiting = self.waiting.lock();
-        // Who changes something looks for who waits after that.
-        let go_on = !waiting.ended && self.changes() == changes;
-        if go_on {
-            waiting.task = Some(ARef::from(&**current!()));
-        } else {
+        // Who changes something sees this task, or has changed it before.
+        let go_on = self.waiting(|waiting| {
+            let go_on = !waiting.ended && self.changes() == changes;
+
+            if go_on {
+                waiting.task = Some(ARef::from(&**current!()));
+            }
+            go_on
+        });
+        if !go_on {
             // SAFETY: As above.
             unsafe { bindings::rust_vdpa_interruptible(false) };
         }
         go_on
-    }
-
-    /// Has [`bring_in`](Self::bring_in) return, if it waits.
-    ///
-    /// To be called where what it waits for may have lost its meaning, as with a reset.
-    ///
-    /// # Context
-    ///
-    /// May sleep.
-    pub fn interrupt(&self) {
-        // Who is about to wait sees this, or is seen.
-        self.note_change();
-        self.wake();
-    }
-
-    /// The same, for ever.
-    ///
-    /// # Context
-    ///
-    /// May sleep.
-    pub fn end(&self) {
-        self.waiting.lock().ended = true;
-        self.wake();
-    }
-
-    pub(crate) fn wake(&self) {
-        if let Some(task) = &self.waiting.lock().task {
-            // SAFETY: The task is valid, and has allowed for this signal. It forgets it.
-            unsafe { bindings::send_sig(bindings::SIGKILL as c_int, task.as_ptr(), 1) };
-        }
     }
 }

@@ -198,7 +198,8 @@ int rust_vdpa_fault_in_wait(struct mm_struct *mm, unsigned long addr,
 	return done < 0 ? done : 0;
 }
 
-/* Whether the current thread of the kernel may be sent SIGKILL, to no end but
+/*
+ * Whether the current thread of the kernel may be sent SIGKILL, to no end but
  * that of what it waits for. What was sent is forgotten.
  */
 void rust_vdpa_interruptible(bool yes)

@@ -105,6 +105,7 @@ struct Tables {
     is_virtual: bool,
     /// That process, while the device is bound to it.
     mm: Option<ARef<Mm>>,
+    waiting: Waiting,
 }
 
 impl Tables {
@@ -143,9 +144,6 @@ pub struct SoftIommu {
     /// Taken before the lock of `tables`.
     #[pin]
     pub(crate) absence: Mutex<Absence>,
-    /// Taken last.
-    #[pin]
-    pub(crate) waiting: Mutex<Waiting>,
 }
 
 impl SoftIommu {
@@ -172,11 +170,11 @@ impl SoftIommu {
                     kernel_driver: false,
                     is_virtual: false,
                     mm: None,
+                    waiting: Waiting::new(),
                 },
                 "vdpa_soft_iommu"
             ),
             absence <- new_mutex!(Absence::new(), "vdpa_absence"),
-            waiting <- new_mutex!(Waiting::new(), "vdpa_waiting"),
         }? Error);
 
         Arc::pin_init(new, GFP_KERNEL)
@@ -259,12 +257,6 @@ impl SoftIommu {
         self.changes.load(Relaxed)
     }
 
-    /// Who waits for something is to look again.
-    #[inline]
-    pub(crate) fn note_change(&self) {
-        self.changes.add(1, Relaxed);
-    }
-
     /// The process whose memory it is.
     #[inline]
     pub(crate) fn mm(&self) -> Option<ARef<Mm>> {
@@ -284,18 +276,42 @@ impl SoftIommu {
         Some((range, self.changes()))
     }
 
-    /// Has `f` change something.
+    /// Has `f` change something. Who waits for memory looks again afterwards.
     #[inline]
     fn change<R>(&self, f: impl FnOnce(&mut Tables) -> R) -> R {
-        let result = {
-            let mut tables = self.tables.lock();
+        let mut tables = self.tables.lock();
 
-            self.changes.add(1, Relaxed);
-            f(&mut tables)
-        };
-        // The lock orders this after the change.
-        self.wake();
-        result
+        self.changes.add(1, Relaxed);
+        tables.waiting.wake();
+        f(&mut tables)
+    }
+
+    /// Has `f` look at, or say, who waits for memory. Nothing changes meanwhile.
+    #[inline]
+    pub(crate) fn waiting<R>(&self, f: impl FnOnce(&mut Waiting) -> R) -> R {
+        f(&mut self.tables.lock().waiting)
+    }
+
+    /// Has [`bring_in`](Self::bring_in) return, if it waits.
+    ///
+    /// To be called where what it waits for may have lost its meaning, as with a reset.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    #[inline]
+    pub fn interrupt(&self) {
+        self.change(|_| ());
+    }
+
+    /// The same, for ever.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    #[inline]
+    pub fn end(&self) {
+        self.change(|tables| tables.waiting.end());
     }
 
     #[inline]

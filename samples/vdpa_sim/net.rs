@@ -127,11 +127,6 @@ enum Delivery {
     Later,
 }
 
-/// A command in the control queue.
-enum Command {
-    SetMac([u8; MAC_LEN]),
-}
-
 /// Whether bytes were not moved because memory has to be brought in first.
 fn is_absent(error: &CursorError) -> bool {
     matches!(error, CursorError::Fault(fault) if fault.refusal == Refusal::NotPresent)
@@ -296,11 +291,12 @@ impl Net {
         }
     }
 
-    /// Reads a command, [`None`] if it is not one that can be carried out.
+    /// Reads a command, of which there is one: the MAC address that it sets. [`None`] if it cannot be
+    /// carried out.
     fn parse(
         request: &mut Reader<'_, GuestMemory<'_>>,
         features: Features,
-    ) -> Result<Option<Command>, CursorError> {
+    ) -> Result<Option<[u8; MAC_LEN]>, CursorError> {
         let [class, command] = request.read_array::<2>()?;
 
         match (u32::from(class), u32::from(command)) {
@@ -311,8 +307,8 @@ impl Net {
                 let mac = request.read_array::<MAC_LEN>()?;
 
                 // One that stands for one interface.
-                let valid = mac[0] & 1 == 0 && mac != [0; MAC_LEN];
-                Ok(valid.then_some(Command::SetMac(mac)))
+                let valid = mac[0] & 1 == 0 && mac != NO_MAC;
+                Ok(valid.then_some(mac))
             }
             _ => Ok(None),
         }
@@ -343,7 +339,7 @@ impl Net {
         }
         count(&mut self.control.requests);
         match command {
-            Some(Command::SetMac(mac)) => {
+            Some(mac) => {
                 self.new_mac = Some(mac);
                 count(&mut self.control.successes);
             }

@@ -155,11 +155,9 @@ impl Queue {
 
     /// Stops the queue. It can go on from there.
     pub(crate) fn stop(&mut self) {
-        if let (Some(ring), Some((token, _))) = (&mut self.ring, self.owed.take()) {
-            // Whoever goes on handles it again: nobody was told that it was done.
-            let _ = ring.unpop(token);
-        }
+        // Whoever goes on handles what is owed again: nobody was told that it was done.
         self.next_avail = self.next_avail();
+        self.owed = None;
         self.ring = None;
     }
 

@@ -61,9 +61,9 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
 struct Waiting {
     session: Session,
     disk: Disk,
-    memory: Memory,
     awaited: Awaited,
     // Mapped for the device.
+    _memory: Memory,
     _area: Area,
 }
 
@@ -104,8 +104,8 @@ impl Waiting {
         Ok(Self {
             session,
             disk,
-            memory,
             awaited,
+            _memory: memory,
             _area: area,
         })
     }
@@ -123,13 +123,8 @@ fn at_once<T>(what: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// What has nothing to do with the request goes on, and it does when its memory comes.
 fn others_go_on(path: &str, part: usize) -> Result<()> {
-    let Waiting {
-        session,
-        mut disk,
-        memory,
-        awaited,
-        _area,
-    } = Waiting::new(path, part)?;
+    let mut waiting = Waiting::new(path, part)?;
+    let session = &waiting.session;
 
     at_once("GET_STATUS", || Ok(session.device.status()?))?;
     at_once("GET_CONFIG", || {
@@ -142,18 +137,17 @@ fn others_go_on(path: &str, part: usize) -> Result<()> {
     at_once("disabling", || session.enable(0, false))?;
     at_once("enabling", || session.enable(0, true))?;
     ensure!(
-        disk.queue.poll(WHILE)?.is_none(),
+        waiting.disk.queue.poll(WHILE)?.is_none(),
         "the request is done without its memory"
     );
 
-    awaited.provide()?;
-    let used = disk.queue.wait()?;
+    waiting.awaited.provide()?;
+    let used = waiting.disk.queue.wait()?;
     ensure!(
         used.written == PAGE as u32 + 1,
         "{} bytes were written",
         used.written
     );
-    drop(memory);
     Ok(())
 }
 
@@ -166,14 +160,7 @@ fn reset(path: &str, part: usize) -> Result<()> {
     })?;
 
     // The process goes on, and has not given anything yet.
-    let Waiting {
-        session, awaited, ..
-    } = waiting;
-    let mut session = {
-        let again = session.again()?;
-        drop(session);
-        again
-    };
+    let mut session = waiting.session.again()?;
     session.negotiate(BASIC, backend::ALL)?;
     let memory = Memory::new(Kind::Anonymous, IOVA, MEMORY)?;
     let old = Message::invalidate(0, 0, u64::MAX);
@@ -189,7 +176,6 @@ fn reset(path: &str, part: usize) -> Result<()> {
         "the next request ends with status {}",
         answer.status
     );
-    drop(awaited);
     Ok(())
 }
 

@@ -380,22 +380,27 @@ const HEADS: &[Row] = &[
     ),
 ];
 
+/// The case of a row, for reads or for writes.
+pub fn case(row: &Row, word: &str, kind: u32) -> Case {
+    let (name, section, chain, allowed) = row;
+
+    Case::new(
+        format!("{word}/{name}"),
+        section,
+        kind,
+        chain(kind),
+        allowed,
+    )
+    .features(FEATURES | INDIRECT_FEATURE)
+}
+
 /// All of them, for reads and for writes.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
 
     for (word, kind) in [("read", VIRTIO_BLK_T_IN), ("write", VIRTIO_BLK_T_OUT)] {
         for rows in [LOOPS, SUMS, ORDER, FRAMING, HEADS] {
-            cases.extend(rows.iter().map(|(name, section, chain, allowed)| {
-                Case::new(
-                    format!("{word}/{name}"),
-                    section,
-                    kind,
-                    chain(kind),
-                    allowed,
-                )
-                .features(FEATURES | INDIRECT_FEATURE)
-            }));
+            cases.extend(rows.iter().map(|row| case(row, word, kind)));
         }
     }
     cases

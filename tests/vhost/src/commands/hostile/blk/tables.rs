@@ -2,13 +2,12 @@
 
 //! Indirect tables: virtio 1.3, section 2.7.5.3.
 
-use vhost_client::session::INDIRECT as INDIRECT_FEATURE;
 use virtio_bindings::virtio_blk::{VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT};
 
 use super::super::chain::{linked, Chain, Desc, INDIRECT, NEXT, WRITE};
 use super::super::layout::*;
-use super::chains::Row;
-use super::request::{data, data_at, header, status, Case, Outcome::*, FEATURES, STOPS_OR_FAILS};
+use super::chains::{case, Row};
+use super::request::{data, data_at, header, status, Case, Outcome::*, STOPS_OR_FAILS};
 
 /// What is in indirect tables, and what refers to them.
 const TABLES: &[Row] = &[
@@ -182,16 +181,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
 
     for (word, kind) in [("read", VIRTIO_BLK_T_IN), ("write", VIRTIO_BLK_T_OUT)] {
-        cases.extend(TABLES.iter().map(|(name, section, chain, allowed)| {
-            Case::new(
-                format!("{word}/{name}"),
-                section,
-                kind,
-                chain(kind),
-                allowed,
-            )
-            .features(FEATURES | INDIRECT_FEATURE)
-        }));
+        cases.extend(TABLES.iter().map(|row| case(row, word, kind)));
         // The same tables where there are none.
         let table = Chain::indirect([header(), data(kind), status()]);
         cases.push(Case::new(

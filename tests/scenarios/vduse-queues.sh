@@ -5,12 +5,13 @@
 # debugging: no, vduse is the same there, with fewer virtqueues
 # modules: ours/vdpa ours/virtio_vdpa ours/vhost_vdpa stock/vduse stock/virtio_blk
 # tools: vdpa fio qemu-storage-daemon vhost-client guest
-# files: tests/traffic.sh tests/vhost-devices.sh tests/others.sh
+# files: tests/traffic.sh tests/vduse.sh tests/vhost-devices.sh tests/others.sh
 # cpus: 2
 # timeout: 150
 
 . /files/others.sh
 . /files/traffic.sh
+. /files/vduse.sh
 . /files/vhost-devices.sh
 
 version qemu-storage-daemon --version
@@ -19,14 +20,7 @@ load stock/virtio_blk
 load ours/vdpa
 load ours/virtio_vdpa
 load stock/vduse
-truncate -s 64M /tmp/image
-qemu-storage-daemon \
-	--blockdev driver=file,node-name=file,filename=/tmp/image \
-	--export type=vduse-blk,id=export,node-name=file,name=disk0,writable=on,num-queues=16 \
-	>/tmp/daemon.log 2>&1 &
-daemon=$!
-check "the server is there" wait_for 20 test -e /dev/vduse/disk0
-check "a device is made of it" vdpa dev add name disk0 mgmtdev vduse
+serve_disk num-queues=16
 check "it has 16 virtqueues" eval "vdpa dev show disk0 | grep -q 'max_vqs 16 '"
 check "the disk appears" wait_for 20 test -e /dev/vda
 check "it has one for each processor" eval "[ \$(ls /sys/block/vda/mq | wc -l) = 2 ]"
@@ -38,10 +32,5 @@ done
 unload virtio_vdpa
 load ours/vhost_vdpa
 drive_blk disk0 --basic --memfd
-check "the device is deleted" vdpa dev del disk0
-kill $daemon
-wait $daemon
-# What the server had open for io_uring is closed some time after its end.
-check "vduse's device is destroyed" wait_for 10 guest vduse --destroy disk0
-check "vduse is unloaded" unload vduse
+end_disk
 check "the character devices and the bus are unloaded" unload vhost_vdpa vdpa

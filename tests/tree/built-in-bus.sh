@@ -6,7 +6,7 @@
 # modules: stock/vdpa_sim stock/vdpa_sim_net stock/vdpa_sim_blk stock/vdpa_null stock/vdpa_test stock/ifcvf
 # modules: stock/virtio_net stock/virtio_blk
 # tools: vdpa guest qemu-storage-daemon
-# files: tests/ifcvf.sh
+# files: tests/ifcvf.sh tests/vduse.sh
 # append: kunit.enable=0
 # timeout: 200
 # qemu: -netdev user,id=n0,restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:tests/http-numbers.sh
@@ -16,6 +16,7 @@
 # which has had its suites run.
 
 . /files/ifcvf.sh
+. /files/vduse.sh
 
 # Whether what is written to a disk is there when it is read again.
 keeps() {
@@ -33,22 +34,12 @@ load stock/virtio_blk
 load stock/virtio_net
 check "our virtio_vdpa is loaded" load stock/virtio_vdpa
 
-# VDUSE, in C. Its server may leave the device behind.
+# VDUSE, in C.
 check "vduse is loaded" load stock/vduse
-truncate -s 64M /tmp/image
-qemu-storage-daemon \
-	--blockdev driver=file,node-name=file,filename=/tmp/image \
-	--export type=vduse-blk,id=export,node-name=file,name=disk0,writable=on,num-queues=1 \
-	>/tmp/daemon.log 2>&1 &
-daemon=$!
-check "its server is there" wait_for 20 test -e /dev/vduse/disk0
-check "a device is made of it" vdpa dev add name disk0 mgmtdev vduse
+serve_disk num-queues=1
 check "the disk appears" wait_for 20 test -e /dev/vda
 check "the disk keeps what is written" keeps /dev/vda
-check "the device is deleted" vdpa dev del disk0
-kill $daemon
-wait $daemon
-check "vduse is unloaded" eval "[ ! -e /dev/vduse/disk0 ] || guest vduse --destroy disk0; unload vduse"
+end_disk
 
 # vp_vdpa, in C, on QEMU's network device: it drives none that it is not told to. The kernel's own driver is built in.
 # shellcheck disable=SC2154 # Of ifcvf.sh.

@@ -100,4 +100,5 @@ extern "C" {
     pub fn rust_vdpa_file_is_anonymous(file: *const file) -> bool;
     pub fn rust_vdpa_call_rcu_tasks(head: *mut callback_head, func: rcu_callback_t);
     pub fn rust_vdpa_rcu_barrier_tasks();
+    pub fn rust_vdpa_iotlb_add(iotlb: *mut vhost_iotlb, map: *mut vhost_iotlb_map);
 }

@@ -11,24 +11,19 @@ use crate::{
     IovaRange, //
 };
 use core::{
-    mem::MaybeUninit,
     ops::Deref,
     ptr::{
         null_mut,
         NonNull, //
     }, //
 };
-use kernel::{
-    error::to_result,
-    prelude::*, //
-};
-
-/// How often memory is asked for that the table needs at once and does not get.
-const ATTEMPTS: usize = 4;
+use kernel::prelude::*;
 
 /// A table of mappings of bus addresses, in the form that `set_map` takes.
 ///
-/// The number of mappings is not limited. No two of them overlap.
+/// The number of mappings is not limited. No two of them overlap. Each is memory that is charged to
+/// the control group of the process that adds it: `vhost_iotlb_add_range()` takes it from what is
+/// kept for when one cannot wait, and charges nobody.
 ///
 /// C: `struct vhost_iotlb`
 ///
@@ -58,7 +53,7 @@ impl IotlbTable {
         })
     }
 
-    /// Adds a mapping.
+    /// Adds a mapping. Waits for the memory that it needs.
     ///
     /// # Errors
     ///
@@ -83,28 +78,25 @@ impl IotlbTable {
         if self.overlapping(map.iova).next().is_some() {
             return Err(EEXIST);
         }
-        for _ in 0..ATTEMPTS {
-            // SAFETY: By the type invariant the table is valid, and nobody else uses it.
-            let ret = to_result(unsafe {
-                bindings::vhost_iotlb_add_range_ctx(
-                    self.table.as_ptr(),
-                    first,
-                    last,
-                    map.addr,
-                    map.perm.to_raw(),
-                    opaque,
-                )
-            });
 
-            if ret != Err(ENOMEM) {
-                return ret;
-            }
-            // The function does not wait for memory. So this does, for as much as it needs.
-            drop(KBox::<MaybeUninit<bindings::vhost_iotlb_map>>::new_uninit(
-                GFP_KERNEL,
-            )?);
-        }
-        Err(ENOMEM)
+        let map = KBox::new(
+            bindings::vhost_iotlb_map {
+                start: first,
+                last,
+                // It is not all addresses, so that their number can be said.
+                size: (last - first).wrapping_add(1),
+                addr: map.addr,
+                perm: map.perm.to_raw(),
+                opaque,
+                ..pin_init::zeroed()
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
+
+        // SAFETY: By the type invariant the table is valid, and nobody else uses it. The mapping is
+        // the table's from now on, which frees it with `kfree()`, as the allocator of `KBox` does.
+        unsafe { bindings::rust_vdpa_iotlb_add(self.table.as_ptr(), KBox::into_raw(map)) };
+        Ok(())
     }
 
     /// Removes all mappings that have an address in `range`.

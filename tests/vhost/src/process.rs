@@ -64,7 +64,7 @@ pub fn is_hole(range: Range<u64>) -> Result<bool> {
 }
 
 /// The number after a word at the start of a line.
-fn number(text: &str, name: &str) -> Option<u64> {
+pub fn number(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .filter_map(|line| line.split_once(char::is_whitespace))
         .find(|(word, _)| *word == name)?

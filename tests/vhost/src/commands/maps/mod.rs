@@ -10,9 +10,11 @@ mod limits;
 mod many;
 mod memory;
 mod messages;
+mod most;
 mod raw;
 
 use std::io;
+use std::path::PathBuf;
 
 use anyhow::{bail, ensure, Context, Result};
 use checks::arguments::Arguments;
@@ -174,6 +176,8 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let count = arguments.number("--count", 10_000, 1..=1 << 20)? as usize;
     let mib = arguments.number("--mib", 256, 1..=1 << 16)? as usize;
     let pieces = arguments.flag("--pieces");
+    let most = arguments.number("--most", 0, 0..=1 << 20)?;
+    let group = arguments.optional("--group")?.map(PathBuf::from);
     arguments.finish()?;
 
     let setting = Setting::new(path, kind)?;
@@ -199,5 +203,8 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
         report.note("only a network device shows what it can reach");
     }
     many::run(&setting, report, count, mib);
+    if most > 0 {
+        most::run(&setting, report, most, group.as_deref());
+    }
     Ok(())
 }

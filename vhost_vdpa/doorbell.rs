@@ -40,7 +40,7 @@ pub(crate) fn map(doorbells: ArcBorrow<'_, Doorbells>, vma: &VmaNew) -> Result {
     // Wrong in any case, so this is what is said first.
     if vma.flags() & flags::SHARED == 0
         || vma.readable()
-        || vma.end() - vma.start() != bindings::PAGE_SIZE
+        || vma.end().checked_sub(vma.start()) != Some(bindings::PAGE_SIZE)
     {
         return Err(EINVAL);
     }

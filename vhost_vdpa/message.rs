@@ -147,7 +147,7 @@ impl Request {
 
         match kind.into() {
             VHOST_IOTLB_UPDATE => Ok(Self::Update(Update {
-                iova: range(iova, size)?,
+                iova: IovaRange::from_size(iova, size).ok_or(EINVAL)?,
                 addr,
                 perm: permission(perm)?,
             })),
@@ -155,7 +155,11 @@ impl Request {
             VHOST_IOTLB_INVALIDATE if (iova, size) == (0, 0) => {
                 Ok(Change::Invalidate(IovaRange::FULL).into())
             }
-            VHOST_IOTLB_INVALIDATE => Ok(Change::Invalidate(range(iova, size)?).into()),
+            VHOST_IOTLB_INVALIDATE => {
+                let range = IovaRange::from_size(iova, size).ok_or(EINVAL)?;
+
+                Ok(Change::Invalidate(range).into())
+            }
             VHOST_IOTLB_BATCH_BEGIN => Ok(Change::BatchBegin.into()),
             VHOST_IOTLB_BATCH_END => Ok(Change::BatchEnd.into()),
             _ => Err(EINVAL),
@@ -167,16 +171,6 @@ impl From<Change> for Request {
     fn from(change: Change) -> Self {
         Self::Change(change)
     }
-}
-
-/// The range of `size` bytes from `first`, which must be some, and not wrap around.
-fn range(first: u64, size: u64) -> Result<IovaRange> {
-    let last = size.checked_sub(1).and_then(|len| first.checked_add(len));
-
-    Ok(IovaRange {
-        first,
-        last: last.ok_or(EINVAL)?,
-    })
 }
 
 /// A permission to do something, and nothing unknown.

@@ -19,7 +19,6 @@ use vdpa::{
     segment,
     AddressSpace,
     Device,
-    IovaRange,
     Segment,
     Source, //
 };
@@ -44,7 +43,7 @@ impl Segments {
     /// Those of [`segment`].
     pub(crate) fn find(update: Update, source: Source) -> Result<Self> {
         let Update { iova, addr, .. } = update;
-        let size = (iova.last - iova.first).saturating_add(1);
+        let size = iova.size();
         let first = segment(addr, size, source)?;
         let found = if first.size < size {
             Found::Many(find_all(addr, size, source, first)?)
@@ -147,19 +146,12 @@ fn map_all(
     mapping: Mapping,
     mut segments: KVVec<Segment>,
 ) -> Result {
-    let Update { iova, addr, perm } = mapping.update;
-    let mut done = 0;
+    let mut rest = mapping.update;
 
     mapping.begin(space)?;
 
     let ret = segments.drain_all().try_for_each(|segment| {
-        let first = iova.first + done;
-        let last = first + (segment.size - 1);
-        let addr = addr + done;
-        let iova = IovaRange { first, last };
-
-        done += segment.size;
-        let update = Update { iova, addr, perm };
+        let update = rest.split_off(segment.size)?;
 
         map_one(space, dev, source, Mapping { update, ..mapping }, segment)
     });

@@ -73,10 +73,11 @@ impl Session {
         doorbells: Arc<Doorbells>,
         callbacks: &mut Option<Callbacks<Call>>,
     ) -> Result<Self> {
-        let mut lines = KVVec::new();
+        let nvqs = dev.nvqs();
+        let mut lines = KVVec::with_capacity(usize::try_from(nvqs)?, GFP_KERNEL)?;
 
-        for _ in 0..dev.nvqs() {
-            lines.push(Line::default(), GFP_KERNEL)?;
+        for _ in 0..nvqs {
+            lines.push_within_capacity(Line::default())?;
         }
         callbacks.as_mut().ok_or(EBUSY)?.reset(dev, false)?;
         doorbells.update(dev, false)?;

@@ -62,19 +62,34 @@ impl Update {
     ///
     /// `EINVAL` where memory would have to be shifted within its page.
     pub(crate) fn grow(self) -> Result<Self> {
-        let offset = self.iova.first % PAGE_SIZE;
+        const OFFSET: u64 = PAGE_SIZE - 1;
 
-        if self.addr % PAGE_SIZE != offset {
+        if (self.addr ^ self.iova.first) & OFFSET != 0 {
             return Err(EINVAL);
         }
         Ok(Self {
             iova: IovaRange {
-                first: self.iova.first - offset,
-                last: self.iova.last | (PAGE_SIZE - 1),
+                first: self.iova.first & !OFFSET,
+                last: self.iova.last | OFFSET,
             },
-            addr: self.addr - offset,
+            addr: self.addr & !OFFSET,
             perm: self.perm,
         })
+    }
+
+    /// Takes away its first `size` bytes, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where there are none, or they wrap around.
+    pub(crate) fn split_off(&mut self, size: u64) -> Result<Self> {
+        let iova = IovaRange::from_size(self.iova.first, size).ok_or(EINVAL)?;
+        let first = Self { iova, ..*self };
+
+        // After the last one there may be address 0.
+        self.iova.first = self.iova.first.wrapping_add(size);
+        self.addr = self.addr.wrapping_add(size);
+        Ok(first)
     }
 }
 
@@ -228,7 +243,7 @@ impl<'a> Job<'a> {
 
     fn pinner(&self) -> Result<Pinner> {
         let Update { iova, addr, perm } = self.mapping.update;
-        let pages = (iova.last - iova.first) / PAGE_SIZE + 1;
+        let pages = iova.size().div_ceil(PAGE_SIZE);
         let task = current!();
         let mm = task.mm().ok_or(EPERM)?;
 

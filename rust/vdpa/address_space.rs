@@ -167,10 +167,7 @@ impl AddressSpace {
         }
 
         let map = MapRange {
-            iova: IovaRange {
-                first: iova,
-                last: iova.checked_add(run.size() - 1).ok_or(EINVAL)?,
-            },
+            iova: IovaRange::from_size(iova, run.size()).ok_or(EINVAL)?,
             addr: run.addr(),
             perm: run.perm(),
         };
@@ -256,7 +253,7 @@ impl AddressSpace {
         if self.removed.is_full() {
             self.set_map(dev)?;
         }
-        self.removed.make_room(self.table.len() + 1)
+        self.removed.make_room(self.table.len().saturating_add(1))
     }
 
     /// Tells the device of a mapping that is in the table. If it refuses, takes it back.
@@ -294,10 +291,10 @@ impl AddressSpace {
             Translation::DmaMap => unsafe { dev.dma_map(self.asid, map, file) },
             Translation::Platform => {
                 let domain = self.domain.as_ref().ok_or(ENODEV)?;
-                let size = size(map.iova);
+                let IovaRange { first, .. } = map.iova;
 
                 // SAFETY: As above, and by the type invariant it was pinned.
-                unsafe { domain.map(map.iova.first, map.addr, size, map.perm) }
+                unsafe { domain.map(first, map.addr, map.iova.size(), map.perm) }
             }
         }
     }
@@ -425,10 +422,4 @@ impl Drop for AddressSpace {
             core::mem::forget(self.charge.take());
         }
     }
-}
-
-/// The size of a range that is not all of the 64-bit addresses, in bytes.
-#[inline]
-fn size(range: IovaRange) -> u64 {
-    (range.last - range.first).wrapping_add(1)
 }

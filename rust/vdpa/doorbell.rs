@@ -246,12 +246,13 @@ impl Doorbells {
 /// Asks where the doorbells of all virtqueues are.
 #[inline]
 fn ask(dev: &Device<Bound>) -> Result<KVVec<NotificationArea>> {
-    let mut areas = KVVec::new();
+    let nvqs = dev.nvqs();
+    let mut areas = KVVec::with_capacity(usize::try_from(nvqs)?, GFP_KERNEL)?;
 
-    for index in 0..dev.nvqs() {
+    for index in 0..nvqs {
         let area = dev.vq(index).and_then(|vq| vq.notification());
 
-        areas.push(area.unwrap_or(NotificationArea::NONE), GFP_KERNEL)?;
+        areas.push_within_capacity(area.unwrap_or(NotificationArea::NONE))?;
     }
     Ok(areas)
 }

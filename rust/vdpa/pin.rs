@@ -123,9 +123,10 @@ impl Charge {
         }
         let pages = pages.min(other.pages);
 
-        // INVARIANT: What one has more, the other has less. Both were counted in one `i64`.
+        // INVARIANT: What one has more, the other has less. Both were counted in one `i64`, so that
+        // the sum does not wrap around.
         other.pages -= pages;
-        self.pages += pages;
+        self.pages = self.pages.wrapping_add(pages);
         Ok(())
     }
 
@@ -226,7 +227,8 @@ impl Drop for PinnedRun {
             if pages == 0 {
                 break;
             }
-            addr += chunk * PAGE_SIZE;
+            // By the type invariant there is more, so this does not wrap around.
+            addr = addr.wrapping_add(chunk * PAGE_SIZE);
             cond_resched();
         }
     }
@@ -287,13 +289,20 @@ impl Contiguous {
         }
     }
 
+    /// The address after the last page. It is 0 where that is the last one of all addresses.
+    #[inline]
+    fn end(&self) -> u64 {
+        self.addr.wrapping_add(self.pages.wrapping_mul(PAGE_SIZE))
+    }
+
     /// Appends pages, if they are the next ones and a run can go on there.
     #[inline]
     fn append(&mut self, next: Self) -> bool {
-        let fits = next.addr == self.addr + self.pages * PAGE_SIZE && next.addr % RUN_MAX != 0;
+        let fits = next.addr == self.end() && next.addr % RUN_MAX != 0;
 
         if fits {
-            self.pages += next.pages;
+            // Both end where a multiple of `RUN_MAX` is, or before.
+            self.pages = self.pages.wrapping_add(next.pages);
         }
         fits
     }
@@ -364,8 +373,8 @@ impl Pinner {
                         }
                     }
                 }
-                // INVARIANT: The pages have gone over from `pages` to `run`.
-                self.next += next.pages as usize;
+                // INVARIANT: The pages have gone over from `pages` to `run`. There were as many.
+                self.next = self.next.wrapping_add(next.pages as usize);
             }
             if self.left == 0 {
                 return Ok(self.take_run());
@@ -426,7 +435,8 @@ impl Pinner {
                 self.next = 0;
                 self.len = pinned;
                 self.left -= pinned;
-                self.uaddr += pinned * bindings::PAGE_SIZE;
+                // What comes after the last page may be address 0.
+                self.uaddr = self.uaddr.wrapping_add(pinned * bindings::PAGE_SIZE);
                 Ok(())
             }
         }

@@ -81,6 +81,30 @@ impl IovaRange {
         first: 0,
         last: u64::MAX,
     };
+
+    /// Returns the range of `size` bytes from `first` on. [`None`] where there are none, or they
+    /// wrap around.
+    #[inline]
+    pub fn from_size(first: u64, size: u64) -> Option<Self> {
+        let last = first.checked_add(size.checked_sub(1)?)?;
+
+        Some(Self { first, last })
+    }
+
+    /// Returns the size in bytes. [`FULL`](Self::FULL) has one more than a number can say, which is
+    /// the largest number then.
+    #[inline]
+    pub fn size(self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+
+    /// Returns the part of it that comes after an address, if there is any.
+    #[inline]
+    pub fn after(self, address: u64) -> Option<Self> {
+        let first = address.checked_add(1)?.max(self.first);
+
+        (first <= self.last).then_some(Self { first, ..self })
+    }
 }
 
 /// A device's doorbells for one virtqueue: physical address and size of the area, in bytes.

@@ -9,6 +9,7 @@ mod tests {
     use vdpa::{
         bindings,
         Features,
+        IovaRange,
         Status,
         VqIndex,
         VqState, //
@@ -34,6 +35,46 @@ mod tests {
         assert!(VqIndex::new(u32::MAX, u32::MAX).is_none());
         // The largest difference that the mask is made from.
         assert!(VqIndex::new(0, u32::MAX).is_some_and(|index| index.get() == 0));
+    }
+
+    fn range(first: u64, last: u64) -> IovaRange {
+        IovaRange { first, last }
+    }
+
+    #[test]
+    fn a_range_has_a_size() {
+        for (first, size, last) in [
+            (0, 1, 0),
+            (0x1000, 0x2000, 0x2fff),
+            (u64::MAX, 1, u64::MAX),
+            (1, u64::MAX, u64::MAX),
+            (0, u64::MAX, u64::MAX - 1),
+        ] {
+            assert_eq!(IovaRange::from_size(first, size), Some(range(first, last)));
+            assert_eq!(range(first, last).size(), size);
+        }
+        // One more than there is a number for.
+        assert_eq!(IovaRange::FULL.size(), u64::MAX);
+    }
+
+    #[test]
+    fn a_range_is_not_empty_and_does_not_wrap_around() {
+        for (first, size) in [(0, 0), (u64::MAX, 0), (u64::MAX, 2), (2, u64::MAX)] {
+            assert_eq!(IovaRange::from_size(first, size), None);
+        }
+    }
+
+    #[test]
+    fn a_range_goes_on_after_an_address() {
+        let some = range(10, 20);
+
+        assert_eq!(some.after(10), Some(range(11, 20)));
+        assert_eq!(some.after(19), Some(range(20, 20)));
+        assert_eq!(some.after(3), Some(some));
+        assert_eq!(some.after(20), None);
+        assert_eq!(some.after(u64::MAX), None);
+        assert_eq!(IovaRange::FULL.after(u64::MAX), None);
+        assert_eq!(IovaRange::FULL.after(0), Some(range(1, u64::MAX)));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 //! Memory that is mapped for a device.
 
-use super::size;
 use crate::{
     bindings,
     MapFile,
@@ -70,7 +69,7 @@ impl Backing {
             (Source::Pinned, _) => {
                 // SAFETY: By the safety requirements of this function. A mapping has the size and
                 // the permission of its run.
-                let run = unsafe { PinnedRun::from_leaked(map.addr, size(map.iova), map.perm) };
+                let run = unsafe { PinnedRun::from_leaked(map.addr, map.iova.size(), map.perm) };
 
                 Self::Pinned(run)
             }

@@ -59,12 +59,13 @@ impl Removed {
     pub(super) fn make_room(&mut self, room: usize) -> Result {
         let capacity = self.runs.capacity();
 
-        if capacity - self.runs.len() >= room {
+        if capacity.saturating_sub(self.runs.len()) >= room {
             return Ok(());
         }
         if self.runs.is_empty() {
             // Nothing is copied, which it would be if the old one grew.
-            self.runs = KVVec::with_capacity(room.max(2 * capacity), GFP_KERNEL_ACCOUNT)?;
+            self.runs =
+                KVVec::with_capacity(room.max(capacity.saturating_mul(2)), GFP_KERNEL_ACCOUNT)?;
             return Ok(());
         }
         Ok(self.runs.reserve(room, GFP_KERNEL_ACCOUNT)?)
@@ -83,7 +84,12 @@ impl Removed {
     /// Returns how many pages it was.
     #[inline]
     pub(super) fn release(&mut self, told: usize) -> u64 {
-        let pages = self.runs.iter().map(PinnedRun::pages).sum();
+        // All of them were counted in one `i64`.
+        let pages = self
+            .runs
+            .iter()
+            .map(PinnedRun::pages)
+            .fold(0, u64::wrapping_add);
 
         self.told = told;
         while !self.runs.is_empty() {

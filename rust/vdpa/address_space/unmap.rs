@@ -3,7 +3,6 @@
 //! Taking mappings away.
 
 use super::{
-    size,
     AddressSpace,
     Backing, //
 };
@@ -74,10 +73,10 @@ impl AddressSpace {
                 }
                 Err(e) => ret = ret.and(Err(e)),
             }
-            if done.last >= range.last {
+            let Some(rest) = range.after(done.last) else {
                 break;
-            }
-            range.first = done.last + 1;
+            };
+            range = rest;
         }
         ret
     }
@@ -90,14 +89,17 @@ impl AddressSpace {
         let mut span = maps.next()?;
 
         for next in maps {
-            let fits = next.last - span.first < UNMAP_CHUNK;
+            let both = IovaRange {
+                first: span.first,
+                last: next.last,
+            };
 
-            if !fits || span.last.checked_add(1) != Some(next.first) {
+            if both.size() > UNMAP_CHUNK || span.last.checked_add(1) != Some(next.first) {
                 break;
             }
-            span.last = next.last;
+            span = both;
         }
-        Some((span, domain.unmap(span.first, size(span))))
+        Some((span, domain.unmap(span.first, span.size())))
     }
 
     /// Removes all mappings, and has the device go back to those it had at first, if any. Ends a
@@ -149,7 +151,7 @@ impl AddressSpace {
     #[inline]
     fn retire(&mut self, range: IovaRange) {
         let source = self.source;
-        let mut number = 0;
+        let mut number: usize = 0;
 
         self.table.drain(range, |map, opaque| {
             // SAFETY: By the type invariant; the mapping is not in the table any more.
@@ -158,7 +160,8 @@ impl AddressSpace {
                 Backing::Pinned(run) => self.removed.push(run),
                 backing => drop(backing),
             }
-            number += 1;
+            // There are never more mappings than that.
+            number = number.wrapping_add(1);
             if number % CHUNK == 0 {
                 cond_resched();
             }

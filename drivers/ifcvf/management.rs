@@ -38,7 +38,8 @@ impl Claim {
             );
             return Err(EBUSY);
         }
-        owner.last += 1;
+        // There are more numbers than there will ever be devices.
+        owner.last = owner.last.wrapping_add(1);
         owner.current = Some(owner.last);
         Ok(Self {
             hardware: hardware.clone(),

@@ -197,7 +197,7 @@ impl ConfigOps for Test {
             0
         } else {
             // 64 and 128.
-            64 << vq.get()
+            64_u16.wrapping_shl(vq.get().into())
         }
     }
 
@@ -226,7 +226,7 @@ impl ConfigOps for Test {
     fn reset(&self) -> Result {
         let mut state = self.state.lock();
 
-        state.resets += 1;
+        state.resets = state.resets.wrapping_add(1);
         state.status = Status::default();
         for seen in state.seen.iter_mut() {
             seen.ready = false;
@@ -247,12 +247,12 @@ impl ConfigOps for Test {
     }
 
     fn kick_vq(&self, vq: VqIndex) {
-        self.note_kick(vq, |seen| seen.kicks += 1);
+        self.note_kick(vq, |seen| seen.kicks = seen.kicks.wrapping_add(1));
     }
 
     fn kick_vq_with_data(&self, vq: VqIndex, data: u32) {
         self.note_kick(vq, |seen| {
-            seen.data_kicks += 1;
+            seen.data_kicks = seen.data_kicks.wrapping_add(1);
             seen.last_data = data;
         });
     }
@@ -281,9 +281,9 @@ impl ConfigOps for Test {
         let set = (0..count)
             .filter_map(kernel::cpu::CpuId::from_u32)
             .filter(|&cpu| cpus.is_some_and(|cpus| cpus.test(cpu)))
-            .count();
+            .fold(0, |number: u64, _| number.wrapping_add(1));
 
-        self.note(vq, |seen| seen.affinity = set as u64);
+        self.note(vq, |seen| seen.affinity = set);
         Ok(())
     }
 
@@ -312,7 +312,7 @@ impl ConfigOps for Test {
     }
 
     fn get_config(&self, offset: usize, buf: &mut [u8]) {
-        for (i, byte) in (offset..).zip(buf) {
+        for (i, byte) in (offset..=usize::MAX).zip(buf) {
             *byte = MAC.get(i).copied().unwrap_or(0);
         }
     }

@@ -29,6 +29,7 @@ use vdpa::{
     Callbacks,
     Device,
     Doorbells,
+    RateLimit,
     Source, //
 };
 
@@ -62,6 +63,9 @@ pub(crate) struct VhostVdpa {
     /// Woken up when the device has gone.
     #[pin]
     gone: PollCondVar,
+    /// For what a process can have said of this device as often as it likes.
+    #[pin]
+    log: RateLimit,
 }
 
 impl VhostVdpa {
@@ -82,6 +86,7 @@ impl VhostVdpa {
                 source: dev.source(),
                 messages <- new_rwsem!((), "vhost_vdpa_messages"),
                 gone <- new_poll_condvar!("vhost_vdpa_gone"),
+                log <- RateLimit::new(),
             }),
             GFP_KERNEL,
         )
@@ -91,13 +96,25 @@ impl VhostVdpa {
     ///
     /// # Errors
     ///
-    /// `ENODEV` where the device is gone, `EBUSY` where it is open, those of [`Session::open`].
+    /// `ENODEV` where the device is gone, `EBUSY` where it is open, `EOPNOTSUPP` where its memory
+    /// accesses could not be confined to what is mapped (the user is told), those of
+    /// [`Session::open`].
     pub(crate) fn open(&self, doorbells: Arc<Doorbells>) -> Result {
         let mut state = self.state.lock().ok_or(ENODEV)?;
         let (state, dev) = state.split();
 
         if state.session.is_some() {
             return Err(EBUSY);
+        }
+
+        if dev.lacks_iommu() {
+            if self.log.allows() {
+                dev_warn!(
+                    dev,
+                    "cannot be opened: needs an IOMMU that makes accesses cache coherent\n"
+                );
+            }
+            return Err(EOPNOTSUPP);
         }
 
         let bound = self.bound.clone();
@@ -112,7 +129,7 @@ impl VhostVdpa {
             let (state, dev) = state.split();
 
             if let Some(session) = state.session.take() {
-                state.callbacks = Some(session.close(dev));
+                state.callbacks = Some(session.close(dev, &self.log));
             }
         }
     }
@@ -135,6 +152,11 @@ impl VhostVdpa {
     /// Returns what the device has to be given for the memory of the process.
     pub(crate) fn source(&self) -> Source {
         self.source
+    }
+
+    /// Returns what limits messages that a process can cause.
+    pub(crate) fn log(&self) -> &RateLimit {
+        &self.log
     }
 
     /// Waits until no other IOTLB message is being worked on, and lets none begin.
@@ -169,7 +191,7 @@ impl VhostVdpa {
         let session = self.state.revoke().and_then(|state| state.session);
 
         if let Some(session) = session {
-            session.abort(dev);
+            session.abort(dev, &self.log);
         }
         self.bound.revoke();
         self.gone.notify_all();

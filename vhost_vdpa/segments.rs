@@ -15,7 +15,6 @@ use kernel::{
     prelude::*, //
 };
 use vdpa::{
-    ratelimit,
     segment,
     AddressSpace,
     Device,
@@ -66,7 +65,7 @@ impl Segments {
         self,
         space: &mut AddressSpace,
         dev: &Device<Bound>,
-        mapping: Mapping,
+        mapping: Mapping<'_>,
     ) -> Result {
         match self.found {
             Found::One(segment) => map_one(space, dev, self.source, mapping, segment),
@@ -105,7 +104,7 @@ fn map_one(
     space: &mut AddressSpace,
     dev: &Device<Bound>,
     source: Source,
-    mapping: Mapping,
+    mapping: Mapping<'_>,
     segment: Segment,
 ) -> Result {
     let Update { iova, addr, perm } = mapping.update;
@@ -114,7 +113,7 @@ fn map_one(
         if space.is_mapped(iova) {
             return Err(EEXIST);
         }
-        left_out(dev, mapping.update);
+        left_out(dev, mapping);
         return Ok(());
     }
     mapping.check_limit(space, dev, 1)?;
@@ -126,13 +125,13 @@ fn map_one(
 
 /// Says that the device does not get memory which the process may believe it has.
 #[cold]
-fn left_out(dev: &Device<Bound>, update: Update) {
-    if ratelimit() {
+fn left_out(dev: &Device<Bound>, mapping: Mapping<'_>) {
+    if mapping.log.allows() {
         dev_warn!(
             dev,
             "{:#x} to {:#x} not mapped, must be shared memory of a file, such as a memfd\n",
-            update.iova.first,
-            update.iova.last
+            mapping.update.iova.first,
+            mapping.update.iova.last
         );
     }
 }
@@ -143,7 +142,7 @@ fn map_all(
     space: &mut AddressSpace,
     dev: &Device<Bound>,
     source: Source,
-    mapping: Mapping,
+    mapping: Mapping<'_>,
     mut segments: KVVec<Segment>,
 ) -> Result {
     let mut rest = mapping.update;

@@ -29,6 +29,7 @@ use vdpa::{
     Doorbells,
     Features,
     IovaRange,
+    RateLimit,
     Source, //
 };
 
@@ -100,24 +101,26 @@ impl Session {
     }
 
     /// Ends because the device goes away. The driver is told, and loses its doorbells.
-    pub(crate) fn abort(self, dev: &Device<Bound>) {
+    pub(crate) fn abort(self, dev: &Device<Bound>, log: &RateLimit) {
         self.doorbells.revoke();
         self.signal_errors();
-        drop(self.close(dev));
+        drop(self.close(dev, log));
     }
 
     /// Ends: resets the device, and lets go of all that was given to it. What it calls stays, for
-    /// a parent that does so late.
-    pub(crate) fn close(mut self, dev: &Device<Bound>) -> Callbacks<Call> {
+    /// a parent that does so late. What the device refuses is said as `log` allows.
+    pub(crate) fn close(mut self, dev: &Device<Bound>, log: &RateLimit) -> Callbacks<Call> {
         self.disconnect_irqs();
         self.cut_kicks();
         if let Err(e) = self.callbacks.reset(dev, self.clean_map()) {
-            dev_warn!(dev, "reset failed: {:?}\n", e);
+            if log.allows() {
+                dev_warn!(dev, "reset failed: {:?}\n", e);
+            }
         }
         for call in self.callbacks.targets() {
             drop(call.set(None));
         }
-        self.spaces.close(dev);
+        self.spaces.close(dev, log);
         if self.owner.is_some() && dev.source() == Source::Process {
             dev.unbind_mm();
         }

@@ -33,6 +33,7 @@ use vdpa::{
     Asid,
     Device,
     IovaRange,
+    RateLimit,
     Source, //
 };
 
@@ -148,11 +149,13 @@ impl Spaces {
         }
     }
 
-    /// Unmaps everything.
-    pub(crate) fn close(mut self, dev: &Device<Bound>) {
+    /// Unmaps everything. What the device refuses is said as `log` allows.
+    pub(crate) fn close(mut self, dev: &Device<Bound>, log: &RateLimit) {
         let clear = |asid: u32, space: &mut AddressSpace| {
             if let Err(e) = space.clear(dev) {
-                dev_warn!(dev, "address space {} not cleared: {:?}\n", asid, e);
+                if log.allows() {
+                    dev_warn!(dev, "address space {} not cleared: {:?}\n", asid, e);
+                }
             }
         };
 
@@ -229,6 +232,7 @@ fn write_pinned(vhost: &VhostVdpa, message: &Result<Message>) -> Result<usize> {
                 update: update.grow()?,
                 wait,
                 others: all.saturating_sub(space.len()),
+                log: vhost.log(),
             };
 
             job = Some(Job::new(vhost, space, asid, mapping)?);
@@ -263,6 +267,7 @@ fn write_addresses(vhost: &VhostVdpa, message: &Result<Message>, source: Source)
                 update,
                 wait,
                 others,
+                log: vhost.log(),
             };
 
             segments.map(space, dev, mapping)

@@ -23,13 +23,13 @@ use kernel::{
 };
 use vdpa::{
     bindings,
-    ratelimit,
     AddressSpace,
     Asid,
     Device,
     IovaRange,
     PinnedRun,
     Pinner,
+    RateLimit,
     Source, //
 };
 
@@ -95,16 +95,18 @@ impl Update {
 
 /// A mapping that is being made in pieces, of memory of the current process, which is the owner.
 #[derive(Clone, Copy)]
-pub(crate) struct Mapping {
+pub(crate) struct Mapping<'a> {
     /// What was asked for, after it has [grown](Update::grow).
     pub(crate) update: Update,
     /// The device is told when the process says so.
     pub(crate) wait: bool,
     /// How many mappings the other address spaces have.
     pub(crate) others: usize,
+    /// For messages that the process can cause.
+    pub(crate) log: &'a RateLimit,
 }
 
-impl Mapping {
+impl Mapping<'_> {
     /// Checks that there can be `more` mappings in the address space.
     ///
     /// # Errors
@@ -122,7 +124,7 @@ impl Mapping {
         if number.saturating_add(more) <= limit {
             return Ok(());
         }
-        if ratelimit() {
+        if self.log.allows() {
             dev_warn!(
                 dev,
                 "{} mappings, must be {} or less (parameter max_iotlb_entries)\n",
@@ -178,7 +180,7 @@ impl Mapping {
 pub(crate) struct Job<'a> {
     vhost: &'a VhostVdpa,
     asid: Asid,
-    mapping: Mapping,
+    mapping: Mapping<'a>,
 }
 
 impl<'a> Job<'a> {
@@ -191,7 +193,7 @@ impl<'a> Job<'a> {
         vhost: &'a VhostVdpa,
         space: &mut AddressSpace,
         asid: Asid,
-        mapping: Mapping,
+        mapping: Mapping<'a>,
     ) -> Result<Self> {
         mapping.begin(space)?;
         Ok(Self {

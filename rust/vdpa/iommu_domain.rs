@@ -6,7 +6,6 @@
 
 use crate::{
     bindings,
-    ratelimit,
     root_device::as_raw,
     IovaRange,
     Permission, //
@@ -42,6 +41,15 @@ unsafe impl Send for IommuDomain {}
 unsafe impl Sync for IommuDomain {}
 
 impl IommuDomain {
+    /// Whether a device has an IOMMU that makes its accesses cache coherent.
+    #[inline]
+    pub(crate) fn is_possible(dev: &device::Device) -> bool {
+        let coherent = bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY;
+
+        // SAFETY: `dev` is valid.
+        unsafe { bindings::device_iommu_capable(as_raw(Some(dev)), coherent) }
+    }
+
     /// Makes a table without mappings and attaches it to a device.
     ///
     /// # Errors
@@ -53,20 +61,12 @@ impl IommuDomain {
     #[inline]
     pub(crate) fn attach(dev: &device::Device) -> Result<Self> {
         let raw = as_raw(Some(dev));
-        let coherent = bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY;
 
-        // SAFETY: `dev` is valid.
-        if !unsafe { bindings::device_iommu_capable(raw, coherent) } {
-            if ratelimit() {
-                dev_warn!(
-                    dev,
-                    "cannot be used: needs an IOMMU that makes accesses cache coherent\n"
-                );
-            }
+        if !Self::is_possible(dev) {
             return Err(EOPNOTSUPP);
         }
 
-        // SAFETY: As above.
+        // SAFETY: `dev` is valid.
         let domain = from_err_ptr(unsafe { bindings::iommu_paging_domain_alloc_flags(raw, 0) })?;
         let domain = Unattached(NonNull::new(domain).ok_or(ENOMEM)?);
 

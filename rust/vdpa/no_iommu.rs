@@ -15,6 +15,12 @@ use kernel::{
 pub(crate) enum IommuDomain {}
 
 impl IommuDomain {
+    /// No device has an IOMMU.
+    #[inline]
+    pub(crate) fn is_possible(_dev: &device::Device) -> bool {
+        false
+    }
+
     /// Fails.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     bindings,
+    iommu_domain::IommuDomain,
     Asid,
     GroupId,
     Iotlb,
@@ -73,6 +74,17 @@ impl Device<Bound> {
         } else {
             Translation::Platform
         }
+    }
+
+    /// Whether nothing could confine the device's accesses to what is mapped: it leaves that to the
+    /// platform ([`Translation::Platform`]), which has no IOMMU that makes them cache coherent. An
+    /// [`AddressSpace`](crate::AddressSpace) cannot be made then.
+    #[inline]
+    pub fn lacks_iommu(&self) -> bool {
+        self.translation() == Translation::Platform
+            && self
+                .dma_device()
+                .is_some_and(|dev| !IommuDomain::is_possible(dev))
     }
 
     /// Checks an address space identifier.

@@ -57,6 +57,9 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   parents   what must be right with any parent, whatever its habits
       --what WHAT      doorbells, doorbells-by-features, calls, files or limit
       --no-file-system files: that of what is a file by its looks only, too
+  complaints  do what is refused, and said in the log
+      --what WHAT      features, mappings, interrupts or opening
+      --count N        how often [30]
   slow      hold calls whose arguments are in memory that does not come, and the last of them until
             the device is taken away, for which `READY` is printed
       --timeout S      seconds to wait [30]
@@ -92,6 +95,7 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         commands::stress::CHILD => commands::stress::run_child(arguments),
         "hostile" => commands::hostile::run(arguments, report),
         "parents" => commands::parents::run(arguments, report),
+        "complaints" => commands::complaints::run(arguments, report),
         "gone" => commands::gone::run(arguments, report),
         "slow" => commands::slow::run(arguments, report),
         "pieces" => commands::pieces::run(arguments, report),

@@ -6,6 +6,7 @@ pub mod absent;
 pub mod bench;
 pub mod bind;
 pub mod blk;
+pub mod complaints;
 pub mod failures;
 pub mod gone;
 pub mod hostile;

@@ -41,7 +41,7 @@ impl Hardware {
             Delta::from_secs(STABLE_TIMEOUT),
         );
 
-        if matches!(result, Err(error) if error == ETIMEDOUT) && vdpa::ratelimit() {
+        if matches!(result, Err(error) if error == ETIMEDOUT) && self.log.allows() {
             dev_err!(
                 self.dev,
                 "waited {STABLE_TIMEOUT} s for the configuration not to change while it is read\n"

@@ -32,7 +32,8 @@ use vdpa::{
         Window, //
     },
     Features,
-    NotificationArea, //
+    NotificationArea,
+    RateLimit, //
 };
 
 /// A virtqueue, as the device is made.
@@ -77,6 +78,9 @@ pub(crate) struct Hardware {
     #[pin]
     pub(crate) selectors: Mutex<Selectors>,
     pub(crate) vectors: Vectors<Handler>,
+    /// For messages that a driver or the device can cause.
+    #[pin]
+    pub(crate) log: RateLimit,
 }
 
 impl Hardware {

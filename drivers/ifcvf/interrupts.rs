@@ -134,7 +134,7 @@ impl Interrupts {
         let result = Self::allocate(hardware).and_then(|mode| Self::request(hardware, mode));
 
         if let Err(error) = &result {
-            if vdpa::ratelimit() {
+            if hardware.log.allows() {
                 dev_err!(
                     hardware.dev,
                     "there are no interrupts for {} virtqueues and the configuration: {error:?}\n",
@@ -158,7 +158,7 @@ impl Interrupts {
             _ => Mode::Shared,
         };
 
-        if vdpa::ratelimit() {
+        if hardware.log.allows() {
             dev_info!(
                 hardware.dev,
                 "fewer than {all} interrupt vectors are to be had: {}\n",

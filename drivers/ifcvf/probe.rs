@@ -47,7 +47,8 @@ use vdpa::{
         Function,
         Vectors,
         Window, //
-    }, //
+    },
+    RateLimit, //
 };
 
 /// Tells the user what is wrong with a device.
@@ -245,6 +246,7 @@ impl Hardware {
                 selectors <- new_mutex!(selectors, "ifcvf_selectors"),
                 vectors: Vectors::new(pdev)?,
                 queues,
+                log <- RateLimit::new(),
             }),
             GFP_KERNEL,
         )?;

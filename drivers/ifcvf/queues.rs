@@ -29,7 +29,7 @@ impl Hardware {
             return Ok(());
         }
         self.registers.check_present()?;
-        if vdpa::ratelimit() {
+        if self.log.allows() {
             dev_err!(
                 self.dev,
                 "virtqueue {queue} was enabled, but its register says that it is not\n"
@@ -58,7 +58,7 @@ impl Hardware {
         );
 
         if matches!(result, Err(error) if error == ETIMEDOUT) {
-            if vdpa::ratelimit() {
+            if self.log.allows() {
                 dev_err!(
                     self.dev,
                     "waited {STOP_TIMEOUT} s for virtqueue {queue} to stop: it is still enabled\n"

@@ -132,7 +132,7 @@ impl Vf {
         let num = state.queue(vq).num.unwrap_or(self.size_max(vq).into());
 
         if self.valid_size(vq, num).is_none() {
-            if vdpa::ratelimit() {
+            if self.hardware.log.allows() {
                 dev_err!(
                     self.hardware.dev,
                     "virtqueue {} not started: {num} descriptors, must be a power of two up to {}\n",
@@ -300,7 +300,7 @@ impl ConfigOps for Vf {
         let missing = features.difference(self.offered);
 
         if !missing.is_empty() {
-            if vdpa::ratelimit() {
+            if self.hardware.log.allows() {
                 dev_err!(
                     self.hardware.dev,
                     "the driver wants features {:#x}, of {:#x} that are offered\n",
@@ -311,7 +311,7 @@ impl ConfigOps for Vf {
             return Err(EINVAL);
         }
         if !features.is_empty() && !features.has(bindings::VIRTIO_F_ACCESS_PLATFORM) {
-            if vdpa::ratelimit() {
+            if self.hardware.log.allows() {
                 dev_err!(
                     self.hardware.dev,
                     "the driver does not accept VIRTIO_F_ACCESS_PLATFORM (bit 33), but must\n"
@@ -376,7 +376,7 @@ impl ConfigOps for Vf {
             // It may still be using the virtqueues, whose memory is free for others soon. So may
             // one that only seemed to be gone.
             Err(_) => {
-                if vdpa::ratelimit() {
+                if self.hardware.log.allows() {
                     dev_err!(self.hardware.dev, "no DMA until a reset succeeds\n");
                 }
                 self.hardware.function.forbid_dma();

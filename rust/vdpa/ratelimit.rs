@@ -8,17 +8,10 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Whether a message may be printed now that a guest or a user can cause at will.
+/// Limits what a guest, or a process, can have said in the log of its device.
 ///
-/// C: `printk_ratelimit()`: 10 messages in 5 seconds, together with all others that ask it, as
-/// `/proc/sys/kernel/printk_ratelimit*` says.
-#[inline]
-pub fn ratelimit() -> bool {
-    // SAFETY: The name is a valid string.
-    unsafe { bindings::__printk_ratelimit(c"vdpa".as_char_ptr()) != 0 }
-}
-
-/// Keeps what one device's driver can cause in the log from hiding what others cause.
+/// There is one for each device, by who has something to say of it: with a limit that all share
+/// (`printk_ratelimit()` in C), one could silence what is to be said of others.
 ///
 /// C: `struct ratelimit_state`: 10 messages in 5 seconds. How many were left out is said with the
 /// next one.

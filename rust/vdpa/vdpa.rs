@@ -130,10 +130,7 @@ pub use self::{
         SoftDma, //
     },
     random::random_mac,
-    ratelimit::{
-        ratelimit,
-        RateLimit, //
-    },
+    ratelimit::RateLimit,
     root_device::RootDevice,
     soft_iommu::{
         IommuGuard,

@@ -362,19 +362,25 @@ impl SoftIommu {
 
     #[inline]
     pub(crate) fn reset_map(&self, asid: Asid) -> Result {
-        self.change(|tables| {
-            *tables.space_mut(asid)? = Space::new();
-            Ok(())
-        })
+        // A table can be large: it is freed without the lock.
+        let old = self.change(|tables| {
+            tables
+                .space_mut(asid)
+                .map(|slot| core::mem::replace(slot, Space::new()))
+        })?;
+        drop(old);
+        Ok(())
     }
 
+    /// Resets all address spaces, of a device that was reset and looks at none meanwhile.
     #[inline]
     pub(crate) fn reset_all(&self) {
-        self.change(|tables| {
-            for space in tables.spaces.iter_mut() {
-                *space = Space::new();
-            }
-        });
+        let mut asid: u32 = 0;
+
+        while self.reset_map(Asid(asid)).is_ok() {
+            // There are never as many.
+            asid = asid.wrapping_add(1);
+        }
     }
 
     /// Says of which kind the addresses are that consumers map, once, before there are any.

@@ -9,6 +9,7 @@ use crate::{
 };
 use core::cell::Cell;
 use kernel::{
+    mm::MmWithUser,
     prelude::*,
     sync::aref::ARef,
     task::Task, //
@@ -145,10 +146,12 @@ impl SoftIommu {
             return false;
         };
         let mm = self.mm();
-        // The last reference may go when this ends, with no lock held.
+        // If the process has ended when this ends, its memory is freed by somebody else: whoever
+        // removes the device waits for this thread.
         let Some(mm) = mm.as_ref().and_then(|mm| mm.mmget_not_zero()) else {
             return true;
         };
+        let mm = MmWithUser::into_mmput_async(mm);
 
         // SAFETY: There are users of `mm`, one of which is held here.
         let mut ret = unsafe { bindings::rust_vdpa_fault_in(mm.as_raw(), addr, len, write) };

@@ -18,7 +18,8 @@ use core::{
 use kernel::{
     mm::{
         Mm,
-        MmWithUser, //
+        MmWithUser,
+        MmWithUserAsync, //
     },
     prelude::*,
     sync::{
@@ -36,7 +37,9 @@ use kernel::{
 /// `kthread_use_mm()` was called for `mm` by the thread that this value cannot leave, and then
 /// `pagefault_disable()`.
 pub(crate) struct UsedMm {
-    mm: ARef<MmWithUser>,
+    // Dropped with the locks of a device held: if the process has ended meanwhile, this is the last
+    // user of all its memory, which can take seconds to free.
+    mm: ARef<MmWithUserAsync>,
     _thread: NotThreadSafe,
 }
 
@@ -62,7 +65,7 @@ impl UsedMm {
         unsafe { bindings::rust_vdpa_pagefault_disable() };
         // INVARIANT: Called just above.
         Ok(Self {
-            mm,
+            mm: MmWithUser::into_mmput_async(mm),
             _thread: NotThreadSafe,
         })
     }

@@ -11,6 +11,12 @@
 . /files/vduse.sh
 . /files/vhost-devices.sh
 
+# held STATUS: what the process that held memory has said, which ended so.
+held() {
+	cat /tmp/bounce
+	return "$1"
+}
+
 load ours/vdpa
 load ours/virtio_vdpa
 load stock/virtio_blk
@@ -22,12 +28,19 @@ check "it is shown" eval "vdpa dev show disk0 | grep -q 'type block mgmtdev vdus
 check "the disk appears" wait_for 20 test -e /dev/vda
 check "the disk has the serial number that the server gives it" eval "[ \$(cat /sys/block/vda/serial) = rust-vdpa ]"
 disk_traffic disk0
+# What that was copied through is held until the device is a process's.
+# shellcheck disable=SC2154 # Set by serve_disk.
+vhost-client bounce --name disk0 --server "$daemon" --timeout 60 >/tmp/bounce &
+bounce=$!
+check "memory of the device's own is held" wait_for 20 grep -q READY /tmp/bounce
 unload virtio_vdpa
 check "the disk is gone" test ! -e /dev/vda
 
 # The server gets the files that the process has its memory from, and so can do nothing with other memory.
 load ours/vhost_vdpa
 check "it is a character device now" test -c "$(vhost_of disk0)"
+wait $bounce
+checks held $?
 drive_blk disk0 --basic --memfd
 drive_blk disk0 --basic --memfd --seed 2
 end_disk

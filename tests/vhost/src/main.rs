@@ -60,6 +60,11 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   complaints  do what is refused, and said in the log
       --what WHAT      features, mappings, interrupts or opening
       --count N        how often [30]
+  bounce    a device of VDUSE is not given its own memory, of which a page is held for which `READY` is
+            printed, and which is mapped when the device has a character device
+      --name NAME      of the device, with VDUSE and on the bus, which a kernel driver has used
+      --server PID     the process that serves it
+      --timeout S      seconds to wait [30]
   slow      hold calls whose arguments are in memory that does not come, and the last of them until
             the device is taken away, for which `READY` is printed
       --timeout S      seconds to wait [30]
@@ -100,6 +105,7 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "slow" => commands::slow::run(arguments, report),
         "pieces" => commands::pieces::run(arguments, report),
         "absent" => commands::absent::run(arguments, report),
+        "bounce" => commands::bounce::run(arguments, report),
         "failures" => commands::failures::run(arguments, report),
         "bind" => commands::bind::run(arguments, report),
         "script" => commands::script::run(arguments, report),

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod bind;
 pub mod blk;
 pub mod complaints;
+pub mod bounce;
 pub mod failures;
 pub mod gone;
 pub mod hostile;

@@ -14,6 +14,7 @@ mod ioctl;
 mod mailbox;
 mod privilege;
 mod sched;
+mod vduse;
 
 pub use area::{Advice, Area, PAGE};
 pub use awaited::Awaited;
@@ -24,6 +25,7 @@ pub use ioctl::{ioctl, Argument, Request};
 pub use mailbox::{Mailbox, Place};
 pub use privilege::exceed_locked_memory;
 pub use sched::{bind_threads, run_first_on, run_on};
+pub use vduse::bounce_memory;
 
 use std::fs::File;
 use std::io;

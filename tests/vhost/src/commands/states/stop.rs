@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 use checks::report::Report;
+use vhost::VhostBackend;
 use vhost_client::blk::{verify::pattern, Data, Disk, Request, SECTOR};
+use vhost_client::memory::Memory;
 use vhost_client::net::stream::Stream;
 use vhost_client::queue::PATIENCE;
 use vhost_client::ring::Used;
-use vhost_client::session::Session;
-use vhost_client::traffic::{Running, Traffic};
+use vhost_client::session::{Session, REQUIRED};
+use vhost_client::traffic::{Running, Traffic, IOVA, MEMORY};
 use vhost_client::uapi::*;
 use virtio_bindings::virtio_blk::{VIRTIO_BLK_S_OK, VIRTIO_BLK_T_OUT};
 
@@ -20,13 +22,14 @@ use super::Manner;
 
 type Check = fn(&Manner) -> Result<()>;
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 7] = [
     ("suspended", suspended),
     ("queue-disabled", disabled),
     ("enabled-when-ready", enabled_late),
     ("reset-and-again", reset_and_again),
     ("mappings-survive-a-reset", persistent),
     ("kicked-before-ready", kicked_early),
+    ("started-at-once", at_once),
 ];
 
 /// How long a device is watched that shall do nothing.
@@ -274,4 +277,26 @@ fn kicked_early(manner: &Manner) -> Result<()> {
     }
     take(&mut running.traffic)?;
     running.traffic.prove(1, 20)
+}
+
+/// Cloud Hypervisor sets a device up while its status is 0, beginning with the features, and writes
+/// all bits of the status at once.
+fn at_once(manner: &Manner) -> Result<()> {
+    const RUNNING: u8 =
+        status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK;
+    let mut session = Session::open(&manner.path)?;
+
+    session.features = REQUIRED | vhost_client::traffic::features(&session)? | manner.features;
+    session.vdpa.set_features(session.features)?;
+    session
+        .device
+        .set_backend_features(session.device.backend_features()? & manner.backend)?;
+    let memory = Memory::new(manner.memory, IOVA, MEMORY)?;
+    session.map(0, &memory)?;
+    let mut traffic = Traffic::new(&session, &memory)?;
+
+    session.device.set_status(RUNNING)?;
+    let kept = session.device.status()?;
+    ensure!(kept == RUNNING, "the status is {kept:#x}");
+    traffic.prove(1, 40)
 }

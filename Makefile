@@ -225,7 +225,7 @@ fuzz: programs debug-modules
 		awk -v seed=$$seed -v time=$(or $(TIME),60) ' \
 			/^seed=/ { $$0 = "seed=" seed } \
 			/^seconds=/ { $$0 = "seconds=" time } \
-			/^# timeout: / { $$3 += 4 * time } \
+			/^# timeout: / { $$3 += 7 * time } \
 			{ print }' tests/scenarios/$$name >$(build)/$$name || exit; \
 	done
 	$(Q)$(debugging) run $(programs_in)/vm run --show $(fuzzers:%=$(build)/%)

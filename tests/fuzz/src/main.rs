@@ -31,6 +31,7 @@ usage: fuzz COMMAND [OPTION]...
   calls     calls, messages about mappings, netlink messages, and devices that come and go
       --modules DIR    where the modules are, to load them again and to tell what was
                        reached of them [/modules/ours]
+      --worst          with a device of vdpa_worst, which works with the device inner0
   rings     rings that no driver would make
       --dev PATH       for this device; may be given several times
 

@@ -14,6 +14,7 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/virtio_ids.h>
 
 #include "worst.h"
@@ -22,6 +23,10 @@
 static DEFINE_MUTEX(worst_lock);
 static struct vdpa_device *worst_inner;
 static bool worst_used;
+
+static char *worst_name;
+module_param_named(inner, worst_name, charp, 0444);
+MODULE_PARM_DESC(inner, "The device to take; if it is not said, the first without a driver");
 
 static struct device *worst_root;
 static struct dentry *worst_debugfs;
@@ -114,6 +119,8 @@ static int worst_probe(struct vdpa_device *vdev)
 {
 	/* Its own are added with the lock held. */
 	if (vdev->dev.parent == worst_root)
+		return -ENODEV;
+	if (worst_name && strcmp(worst_name, dev_name(&vdev->dev)))
 		return -ENODEV;
 	guard(mutex)(&worst_lock);
 	if (worst_inner)

@@ -105,7 +105,7 @@ pub enum Action {
     Read { device: usize, len: usize },
     /// Waits for a device for so many milliseconds.
     Poll { device: usize, wait: u64 },
-    /// Maps pages of a device, moves or protects them, and unmaps them.
+    /// Maps pages of a device, moves or protects them, has a child write to them, and unmaps them.
     Doorbell {
         device: usize,
         page: u64,

@@ -15,7 +15,7 @@ use guest::vdpa::schema::{attribute, command};
 use guest::vdpa::shape;
 
 use super::action::{Bytes, Listen};
-use super::netlink::NAMES;
+use super::cast::{Cast, INNER};
 use crate::tally::Outcome;
 
 /// How long to wait for an answer of which the rest is not wanted.
@@ -87,7 +87,7 @@ fn cut(datagram: &[u8], some: bool) -> io::Result<()> {
 }
 
 /// Removes devices that threads do not use. Others may do the same at that time.
-pub fn clean(family: u16) -> Result<Outcome> {
+pub fn clean(family: u16, cast: Cast) -> Result<Outcome> {
     let mut known = Family {
         client: Client::open()?,
         number: family,
@@ -98,7 +98,7 @@ pub fn clean(family: u16) -> Result<Outcome> {
             .find(attribute::DEV_NAME)
             .context("a device without name")?;
 
-        if !NAMES.iter().any(|own| name.starts_with(own.as_bytes())) {
+        if !cast.has(&name) {
             let message = request(family, command::DEV_DEL).attribute(attribute::DEV_NAME, &name);
             known.client.ask(&message)?;
         }
@@ -106,15 +106,20 @@ pub fn clean(family: u16) -> Result<Outcome> {
     Ok(Outcome::DONE)
 }
 
-/// Removes all devices, and checks that there are none.
+/// Removes all devices, and checks that there are none. One that others work with is the last.
 pub fn remove_all(family: u16) -> Result<()> {
     let mut known = Family {
         client: Client::open()?,
         number: family,
     };
 
-    for part in known.dump(command::DEV_GET)? {
-        let name = part.find(attribute::DEV_NAME).unwrap_or_default();
+    let mut names: Vec<_> = known
+        .dump(command::DEV_GET)?
+        .iter()
+        .map(|part| part.find(attribute::DEV_NAME).unwrap_or_default())
+        .collect();
+    names.sort_by_key(|name| name.starts_with(INNER.as_bytes()));
+    for name in names {
         let message = request(family, command::DEV_DEL).attribute(attribute::DEV_NAME, &name);
         known.client.ask(&message)?;
     }

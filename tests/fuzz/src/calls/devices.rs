@@ -5,7 +5,8 @@
 use checks::random::Random;
 
 use super::action::{Action, Bytes};
-use super::netlink::{self, NAMES};
+use super::cast::{Cast, INNER};
+use super::netlink;
 
 const BUS: &str = "/sys/bus/vdpa";
 
@@ -24,13 +25,21 @@ fn set(name: &'static str, path: String, text: impl Into<Vec<u8>>) -> Action {
 }
 
 /// Some messages, and then something that happens to a device.
-pub fn episode(random: &mut Random) -> Vec<Action> {
+pub fn episode(random: &mut Random, cast: Cast) -> Vec<Action> {
     let mut actions: Vec<_> = (0..random.below(16))
-        .map(|_| netlink::any(random))
+        .map(|_| netlink::any(random, cast))
         .collect();
-    let device = random.pick(&NAMES);
+    // What the worst of parents remembers of a driver shows when the driver changes.
+    let (device, rest) = match cast {
+        Cast::Simulators => (random.pick(cast.names()), 24),
+        Cast::Worst => (cast.names()[0], 14),
+    };
 
-    match random.below(24) {
+    if cast == Cast::Worst {
+        actions.extend((0..random.below(4)).map(|_| change(random)));
+    }
+
+    match random.below(rest) {
         0..=2 => {
             actions.push(netlink::remove(device));
             // Mostly it is back soon.
@@ -40,9 +49,12 @@ pub fn episode(random: &mut Random) -> Vec<Action> {
                 });
             }
         }
-        3..=5 => rebind(random, device, &mut actions),
+        3..=5 => rebind(random, cast, device, &mut actions),
         6..=8 => override_driver(random, device, &mut actions),
-        9 | 10 => actions.push(reload(random)),
+        9 | 10 => actions.push(match cast {
+            Cast::Simulators => reload(random),
+            Cast::Worst => reload_worst(random),
+        }),
         11..=13 => actions.extend((0..random.below(8)).map(|_| read(random, device))),
         _ => (),
     }
@@ -50,7 +62,7 @@ pub fn episode(random: &mut Random) -> Vec<Action> {
     if random.below(4) == 0 {
         actions.push(Action::Clean);
     }
-    actions.extend(NAMES.map(netlink::add));
+    actions.extend(cast.names().iter().map(|name| netlink::add(cast, name)));
     actions.push(Action::Wait {
         time: CALM / 2 + random.below(CALM),
     });
@@ -58,11 +70,17 @@ pub fn episode(random: &mut Random) -> Vec<Action> {
 }
 
 /// Takes a device from its driver, and gives it to the same or another one, and back.
-fn rebind(random: &mut Random, device: &str, actions: &mut Vec<Action>) {
+fn rebind(random: &mut Random, cast: Cast, device: &str, actions: &mut Vec<Action>) {
     let driver = |name: &str, file: &str| format!("{BUS}/drivers/{name}/{file}");
     let other = random.pick(&DRIVERS);
 
     actions.push(set("sysfs unbind", driver("vhost_vdpa", "unbind"), device));
+    if cast == Cast::Worst {
+        // Until the driver's memory is free.
+        actions.push(Action::Wait {
+            time: random.below(4 * CALM),
+        });
+    }
     if random.below(2) == 0 {
         actions.push(set("sysfs bind", driver(other, "bind"), device));
         actions.push(Action::Wait {
@@ -125,6 +143,41 @@ fn reload(random: &mut Random) -> Action {
         parameters = format!("{parameters} shared_backend=1");
     }
     Action::Reload { module, parameters }
+}
+
+/// What the worst of parents can be told to do, and how. Not to have a status with all bits: the
+/// kernel warns of a device that is ready before its driver is.
+const TRAITS: [(&str, &[u32]); 6] = [
+    ("gap", &[0, 1, 20]),
+    ("stray", &[0, 1, 1, 1]),
+    ("doorbells", &[0, 1, 2, 3]),
+    ("moves", &[0, 1]),
+    ("trigger", &[0, 1]),
+    ("unmap_fails", &[0, 1, 5]),
+];
+
+/// The worst of parents behaves in another way from now on.
+fn change(random: &mut Random) -> Action {
+    let (name, values) = random.pick(&TRAITS);
+
+    set(
+        "the worst changed",
+        format!("/sys/module/vdpa_worst/parameters/{name}"),
+        random.pick(values).to_string(),
+    )
+}
+
+/// It begins anew.
+fn reload_worst(random: &mut Random) -> Action {
+    let mut parameters = format!("inner={INNER} files={}", random.below(2));
+
+    for (name, values) in TRAITS {
+        parameters = format!("{parameters} {name}={}", random.pick(values));
+    }
+    Action::Reload {
+        module: "vdpa_worst",
+        parameters,
+    }
 }
 
 fn read(random: &mut Random, device: &str) -> Action {

@@ -5,6 +5,7 @@
 mod action;
 mod argument;
 mod asking;
+mod cast;
 mod devices;
 mod expect;
 mod layout;
@@ -30,16 +31,8 @@ use crate::budget::Budget;
 use crate::coverage::Coverage;
 use crate::team::{self, Worker};
 use action::Action;
+use cast::Cast;
 use perform::{Performer, Shared};
-
-/// The modules of which it is told how much was reached.
-const MODULES: [&str; 5] = [
-    "vdpa",
-    "vhost_vdpa",
-    "virtio_vdpa",
-    "vdpa_sim_net",
-    "vdpa_sim_blk",
-];
 
 /// Every third thread makes devices come and go, and the others use them.
 const EVERY: usize = 3;
@@ -48,6 +41,10 @@ const EVERY: usize = 3;
 pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let budget = Budget::take(arguments, 6)?;
     let modules = arguments.text("--modules", "/modules/ours")?;
+    let cast = match arguments.flag("--worst") {
+        true => Cast::Worst,
+        false => Cast::Simulators,
+    };
     arguments.finish()?;
 
     report.note(format_args!(
@@ -59,15 +56,15 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     exceed_locked_memory(false)?;
     let family = controller::family(&mut Client::open()?, schema::NAME)?
         .context("there is no family vdpa: vdpa.ko is not loaded")?;
-    let shared = Shared::new(family, modules.clone().into());
-    let mut coverage = Coverage::new(Path::new(&modules), &MODULES)?;
+    let shared = Shared::new(family, cast, modules.clone().into());
+    let mut coverage = Coverage::new(Path::new(&modules), cast.modules())?;
     if coverage.is_none() {
         report.note("the kernel does not record where it is (CONFIG_KCOV)");
     }
 
     // So that there is something to begin with.
-    for action in netlink::NAMES.map(netlink::add) {
-        Performer::new(&shared, 0)?.perform(&action)?;
+    for name in cast.names() {
+        Performer::new(&shared, 0)?.perform(&netlink::add(cast, name))?;
     }
     let results = team::run(
         "calls",
@@ -75,14 +72,14 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
         name,
         &mut coverage,
         report,
-        expect::is_enough,
-        |worker| work(worker, &shared),
+        |tally| expect::is_enough(tally, cast),
+        |worker| work(worker, &shared, cast),
     )?;
 
     limit_locked_memory(None)?;
     shared.close();
-    for module in MODULES {
-        // One that could not be loaded with what it was given may be missing. The others are there.
+    for module in cast.reloaded() {
+        // Those that are not missing are there.
         let _ = shared.load(module, "");
     }
     report.check("calls/devices-removed", asking::remove_all(family));
@@ -97,7 +94,7 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     }
     // Of what ended early it is known already that it failed.
     if results.complete {
-        expect::report(&results.tally, report);
+        expect::report(&results.tally, cast, report);
     }
     if let Some(coverage) = coverage {
         coverage.report(&results.places, report);
@@ -118,18 +115,18 @@ fn name(number: usize) -> String {
 
 /// What thread `number` does next: it follows from the numbers alone, not from what came of
 /// anything.
-fn script(random: &mut Random, number: usize) -> Vec<Action> {
+fn script(random: &mut Random, cast: Cast, number: usize) -> Vec<Action> {
     match makes_devices(number) {
-        true => devices::episode(random),
-        false => session::session(random, number, number - number / EVERY),
+        true => devices::episode(random, cast),
+        false => session::session(random, cast, number, number - number / EVERY),
     }
 }
 
-fn work(worker: &mut Worker<'_>, shared: &Shared) -> Result<()> {
+fn work(worker: &mut Worker<'_>, shared: &Shared, cast: Cast) -> Result<()> {
     let mut performer = Performer::new(shared, worker.number)?;
 
     while worker.going_on() {
-        for action in script(&mut worker.random, worker.number) {
+        for action in script(&mut worker.random, cast, worker.number) {
             if !worker.going_on() {
                 break;
             }
@@ -164,11 +161,11 @@ mod tests {
 
     #[test]
     fn a_thread_does_the_same_each_time() {
-        for number in 0..6 {
+        for (number, cast) in (0..6).zip([Cast::Simulators, Cast::Worst].into_iter().cycle()) {
             let make = |seed| {
                 let mut random = Random::new(seed);
                 (0..5)
-                    .map(|_| script(&mut random, number))
+                    .map(|_| script(&mut random, cast, number))
                     .collect::<Vec<_>>()
             };
 

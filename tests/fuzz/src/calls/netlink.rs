@@ -9,12 +9,7 @@ use guest::vdpa::schema::{attribute, command, VERSION};
 
 use super::action::{Action, Bytes, Listen};
 use super::argument::number;
-
-/// Names of devices that threads use. What has another name is removed from time to time.
-pub const NAMES: [&str; 3] = ["net0", "net1", "blk0"];
-
-/// Management devices.
-pub const PARENTS: [&str; 2] = ["vdpasim_net", "vdpasim_blk"];
+use super::cast::Cast;
 
 /// In the place of the number of the family, which is known when the message is sent.
 const FAMILY: u16 = 0;
@@ -48,21 +43,16 @@ fn odd_name(random: &mut Random) -> Vec<u8> {
 }
 
 /// A name with the zero byte at its end, mostly.
-fn name(random: &mut Random) -> Vec<u8> {
+fn name(random: &mut Random, cast: Cast) -> Vec<u8> {
     let mut name = match random.below(6) {
         0 => odd_name(random),
-        _ => random.pick(&NAMES).as_bytes().to_vec(),
+        _ => random.pick(cast.names()).as_bytes().to_vec(),
     };
 
     if random.below(24) != 0 {
         name.push(0);
     }
     name
-}
-
-/// The management device that makes a device of a name.
-fn parent_of(name: &str) -> &'static str {
-    PARENTS[usize::from(name.starts_with("blk"))]
 }
 
 fn text(message: Message, kind: u16, text: &str) -> Message {
@@ -74,11 +64,11 @@ fn request(command: u8) -> Message {
 }
 
 /// Makes a device.
-pub fn add(name: &str) -> Action {
+pub fn add(cast: Cast, name: &str) -> Action {
     let message = text(
         request(command::DEV_NEW),
         attribute::MGMTDEV_DEV_NAME,
-        parent_of(name),
+        cast.parent_of(name),
     )
     .string(attribute::DEV_NAME, name);
 
@@ -101,11 +91,11 @@ fn ask(name: &'static str, message: Vec<u8>) -> Action {
 }
 
 /// A request for a new device, with some of what it can be given.
-fn new_device(random: &mut Random) -> Message {
-    let own = random.pick(&NAMES);
+fn new_device(random: &mut Random, cast: Cast) -> Message {
+    let own = random.pick(cast.names());
     let (parent, device) = match random.below(4) {
-        0 => (random.pick(&PARENTS), name(random)),
-        _ => (parent_of(own), [own.as_bytes(), &[0]].concat()),
+        0 => (random.pick(cast.parents()), name(random, cast)),
+        _ => (cast.parent_of(own), [own.as_bytes(), &[0]].concat()),
     };
     let mut message = request(command::DEV_NEW)
         .string(attribute::MGMTDEV_DEV_NAME, parent)
@@ -132,9 +122,9 @@ fn new_device(random: &mut Random) -> Message {
 }
 
 /// A message that is good or nearly so, with the name of what it does.
-fn message(random: &mut Random) -> (&'static str, Message) {
+fn message(random: &mut Random, cast: Cast) -> (&'static str, Message) {
     let device = |random: &mut Random, command| {
-        let name = name(random);
+        let name = name(random, cast);
         request(command).attribute(attribute::DEV_NAME, &name)
     };
     let all = |command| request(command).without_flags(ACK).with_flags(DUMP);
@@ -143,7 +133,7 @@ fn message(random: &mut Random) -> (&'static str, Message) {
         0 => (
             "vdpa mgmtdev show NAME",
             request(command::MGMTDEV_GET)
-                .string(attribute::MGMTDEV_DEV_NAME, random.pick(&PARENTS)),
+                .string(attribute::MGMTDEV_DEV_NAME, random.pick(cast.parents())),
         ),
         1 => ("vdpa mgmtdev show", all(command::MGMTDEV_GET)),
         2 | 3 => ("vdpa dev show NAME", device(random, command::DEV_GET)),
@@ -171,7 +161,7 @@ fn message(random: &mut Random) -> (&'static str, Message) {
                     .attribute(attribute::DEV_NET_CFG_MACADDR, &mac),
             )
         }
-        14 => ("vdpa dev add", new_device(random)),
+        14 => ("vdpa dev add", new_device(random, cast)),
         // What cannot be changed, or nothing.
         15 if random.below(2) == 0 => {
             let message = device(random, command::DEV_ATTR_SET);
@@ -210,8 +200,8 @@ fn nest(message: &[u8], depth: u64) -> Vec<u8> {
 }
 
 /// One or more messages in a datagram.
-pub fn any(random: &mut Random) -> Action {
-    let (mut name, first) = message(random);
+pub fn any(random: &mut Random, cast: Cast) -> Action {
+    let (mut name, first) = message(random, cast);
     let mut messages = vec![first.finish(1)];
 
     match random.below(8) {
@@ -225,7 +215,7 @@ pub fn any(random: &mut Random) -> Action {
         }
         3 => {
             for sequence in 0..random.below(6) {
-                messages.push(message(random).1.finish(2 + sequence as u32));
+                messages.push(message(random, cast).1.finish(2 + sequence as u32));
             }
             if messages.len() > 1 {
                 name = "several vdpa messages";

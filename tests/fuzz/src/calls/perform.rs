@@ -20,6 +20,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::action::{Action, Fd, Given, Place};
 use super::asking;
+use super::cast::Cast;
 use super::layout::{DEVICES, QUEUES};
 use super::rings::Rings;
 use crate::sys::{in_child, Arena};
@@ -31,16 +32,19 @@ pub struct Shared {
     files: [Mutex<Option<Arc<Device>>>; DEVICES],
     /// The number of the netlink family.
     pub family: u16,
+    /// The devices that there are.
+    cast: Cast,
     /// Where modules are.
     modules: PathBuf,
 }
 
 impl Shared {
     /// Begins with no device open.
-    pub fn new(family: u16, modules: PathBuf) -> Self {
+    pub fn new(family: u16, cast: Cast, modules: PathBuf) -> Self {
         Self {
             files: Default::default(),
             family,
+            cast,
             modules,
         }
     }
@@ -117,7 +121,7 @@ impl<'a> Performer<'a> {
             Action::Ask {
                 messages, listen, ..
             } => asking::ask(self.shared.family, messages, *listen),
-            Action::Clean => asking::clean(self.shared.family),
+            Action::Clean => asking::clean(self.shared.family, self.shared.cast),
             Action::Renew { queue } => {
                 let queue = queue % QUEUES;
 
@@ -188,7 +192,9 @@ impl<'a> Performer<'a> {
                     Doorbell::map(device.as_fd(), offset, *len, *protection, *flags)?;
 
                 doorbell.protect(libc::PROT_WRITE)?;
-                resize.map_or(Ok(()), |len| doorbell.resize(len))
+                resize.map_or(Ok(()), |len| doorbell.resize(len))?;
+                // Whether there is one at that time nobody can tell.
+                doorbell.ring_in_child(*page as u16).map(drop)
             }
             Action::Kick { queue } => self.kicks[queue % QUEUES].write(1),
             Action::Rings { size } => self.rings.begin(&self.arena, *size),

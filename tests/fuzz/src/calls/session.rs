@@ -7,12 +7,13 @@ use checks::random::Random;
 use vhost_client::iotlb::{self, kind, Message};
 use vhost_client::ring::Segment;
 use vhost_client::session::{EVENT_IDX, INDIRECT, REQUIRED};
-use vhost_client::sys::Request;
+use vhost_client::sys::{Request, PAGE};
 use vhost_client::uapi::*;
 
 use super::action::{Action, Bytes, Fd, Given, Place};
+use super::cast::Cast;
 use super::layout::{self, Home, DEVICES, QUEUES, RINGS};
-use super::netlink::{self, NAMES};
+use super::netlink;
 use super::{argument, message};
 use crate::sys::{Errand, Piece, PIECE, PIECES};
 
@@ -22,20 +23,23 @@ const LONGEST_WAIT: u64 = 20;
 /// Makes the actions of a thread.
 pub struct Script<'a> {
     random: &'a mut Random,
+    cast: Cast,
     home: Home,
     device: usize,
     actions: Vec<Action>,
 }
 
 /// One session of a thread with a device, which is mostly that of number `own`.
-pub fn session(random: &mut Random, thread: usize, own: usize) -> Vec<Action> {
+pub fn session(random: &mut Random, cast: Cast, thread: usize, own: usize) -> Vec<Action> {
+    let devices = cast.names().len();
     // Otherwise it would always be somebody else who has it.
     let device = match random.below(8) {
-        0 => random.index(DEVICES),
-        _ => own % DEVICES,
+        0 => random.index(devices),
+        _ => own % devices,
     };
     let mut script = Script {
         random,
+        cast,
         home: Home::of(thread),
         device,
         actions: Vec::new(),
@@ -149,7 +153,7 @@ impl Script<'_> {
                 .pick(&[0, 0, 0, libc::O_NONBLOCK, libc::O_SYNC, libc::O_APPEND]);
 
         // It may have gone.
-        self.push(netlink::add(NAMES[device]));
+        self.push(netlink::add(self.cast, self.cast.names()[device]));
         self.push(Action::Close { device });
         self.push(Action::Open { device, flags });
         if self.random.below(4) == 0 {
@@ -284,6 +288,15 @@ impl Script<'_> {
                     self.send("IOTLB invalidate", &Message::invalidate(0, start, size));
                     self.send("IOTLB update", &message);
                 }
+                // Simulators have none.
+                6 if self.cast == Cast::Worst => self.push(Action::Doorbell {
+                    device: self.device,
+                    page: queue as u64,
+                    len: PAGE,
+                    protection: libc::PROT_WRITE,
+                    flags: libc::MAP_SHARED,
+                    resize: None,
+                }),
                 _ => {
                     let action = any(self.random, self.device, &self.home);
                     self.push(action);

@@ -114,6 +114,11 @@ impl<T: ConfigOps> Table<T> {
         get_status: Some(Self::get_status),
         set_status: Some(Self::set_status),
         reset: Some(Self::reset),
+        compat_reset: if T::HAS_COMPAT_RESET {
+            Some(Self::compat_reset)
+        } else {
+            None
+        },
         suspend: if T::HAS_SUSPEND {
             Some(Self::suspend)
         } else {

@@ -93,7 +93,7 @@ impl<T: ConfigOps> Table<T> {
         unsafe { Self::data(vdev) }.set_status(Status(status));
     }
 
-    /// Resets the device, and takes the consumer's callbacks out.
+    /// Resets the device, by the function given, and takes the consumer's callbacks out.
     ///
     /// The configuration callback goes too: the C transport for kernel drivers never removes it,
     /// and frees what it points to.
@@ -102,9 +102,12 @@ impl<T: ConfigOps> Table<T> {
     ///
     /// As said for [`Table`].
     #[inline]
-    pub(crate) unsafe fn do_reset(vdev: *mut vdpa_device) -> Result {
+    pub(crate) unsafe fn do_reset(
+        vdev: *mut vdpa_device,
+        reset: impl FnOnce(&T) -> Result,
+    ) -> Result {
         // SAFETY: By the safety requirements of this function.
-        let result = unsafe { Self::data(vdev) }.reset();
+        let result = reset(unsafe { Self::data(vdev) });
 
         // SAFETY: As above.
         unsafe { Self::kept(vdev) }.clear_callbacks();
@@ -114,7 +117,21 @@ impl<T: ConfigOps> Table<T> {
     pub(crate) unsafe extern "C" fn reset(vdev: *mut vdpa_device) -> c_int {
         from_result(|| {
             // SAFETY: See `Table`.
-            unsafe { Self::do_reset(vdev) }?;
+            unsafe { Self::do_reset(vdev, T::reset) }?;
+            Ok(0)
+        })
+    }
+
+    pub(crate) unsafe extern "C" fn compat_reset(vdev: *mut vdpa_device, flags: u32) -> c_int {
+        from_result(|| {
+            let reset = if flags & bindings::VDPA_RESET_F_CLEAN_MAP != 0 {
+                T::compat_reset
+            } else {
+                T::reset
+            };
+
+            // SAFETY: See `Table`.
+            unsafe { Self::do_reset(vdev, reset) }?;
             Ok(0)
         })
     }

@@ -276,7 +276,7 @@ impl<T: SoftDma> Table<T> {
             let iommu = unsafe { Self::iommu(vdev) }?;
 
             // SAFETY: See `Table`.
-            unsafe { Self::do_reset(vdev) }?;
+            unsafe { Self::do_reset(vdev, T::reset) }?;
             iommu.set_kernel_driver(false);
             if flags & bindings::VDPA_RESET_F_CLEAN_MAP != 0 {
                 iommu.reset_all();

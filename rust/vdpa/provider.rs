@@ -194,6 +194,22 @@ pub trait ConfigOps: Sized + Send + Sync + 'static {
     /// The consumer's callbacks are taken out after it.
     fn reset(&self) -> Result;
 
+    /// Does what [`reset`](Self::reset) does, and puts all address spaces into the state after
+    /// creation (`VDPA_RESET_F_CLEAN_MAP`).
+    ///
+    /// For a device that translates addresses itself, and once lost its mappings by each reset:
+    /// there is userspace that relies on it, and does not say that it can do without
+    /// (`VHOST_BACKEND_F_IOTLB_PERSIST`). For that a consumer calls this instead of
+    /// [`reset`](Self::reset), which leaves mappings alone. A new device has nobody to be
+    /// compatible with. One in software ([`SoftDma`]) need not care: the crate has its mappings.
+    ///
+    /// # Errors
+    ///
+    /// As for [`reset`](Self::reset): the device is to be quiet all the same.
+    fn compat_reset(&self) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Stops all virtqueues without losing their state.
     fn suspend(&self) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)

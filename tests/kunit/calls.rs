@@ -25,6 +25,7 @@ pub(crate) enum Op {
     SetFeatures,
     SetStatus,
     Reset,
+    CompatReset,
     Suspend,
     Resume,
     GetConfig,

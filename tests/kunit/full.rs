@@ -173,6 +173,15 @@ impl Full {
         self.asked(if yes { calls } else { &[] })
     }
 
+    /// Forgets all that a driver has set.
+    fn forget(&self) {
+        let mut state = self.state.lock();
+
+        state.status = Status::default();
+        state.features = Features::default();
+        state.ready = false;
+    }
+
     /// What `get_vq_irq` shall return.
     pub(crate) fn set_irq(&self, irq: Result<u32>) {
         self.state.lock().irq = irq;
@@ -321,13 +330,13 @@ impl ConfigOps for Full {
     }
 
     fn reset(&self) -> Result {
-        let mut state = self.state.lock();
-
-        state.status = Status::default();
-        state.features = Features::default();
-        state.ready = false;
-        drop(state);
+        self.forget();
         self.calls.note(Op::Reset, [0; 4])
+    }
+
+    fn compat_reset(&self) -> Result {
+        self.forget();
+        self.calls.note(Op::CompatReset, [0; 4])
     }
 
     fn suspend(&self) -> Result {

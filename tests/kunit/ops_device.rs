@@ -88,6 +88,34 @@ mod tests {
     }
 
     #[test]
+    fn mappings_are_forgotten_where_that_is_asked_for() -> Result {
+        let bed = Bed::dma_map()?;
+        let clean = Call(Op::CompatReset, [0; 4]);
+        let keep = Call(Op::Reset, [0; 4]);
+
+        // The second bit has no meaning yet.
+        for (flags, call) in [(0, keep), (1, clean), (2, keep), (3, clean)] {
+            bed.with(|dev| {
+                op!(dev, set_status, 0xf)?;
+                check_eq!(op!(dev, compat_reset, flags)?, 0);
+                check_eq!(op!(dev, get_status)?, 0);
+                Ok(())
+            })?;
+            check!(bed
+                .parent()
+                .asked(&[Call(Op::SetStatus, [0xf, 0, 0, 0]), call]));
+        }
+        for (clean_map, call) in [(false, keep), (true, clean)] {
+            bed.with(|dev| dev.reset(clean_map))?;
+            check!(bed.parent().asked(&[call]));
+        }
+        bed.parent().calls.fail(Some(Op::CompatReset));
+        let ret = bed.with(|dev| Ok([op!(dev, compat_reset, 1)?, op!(dev, compat_reset, 0)?]))?;
+        check_eq!(ret, [EIO.to_errno(), 0]);
+        Ok(())
+    }
+
+    #[test]
     fn suspend_and_resume() -> Result {
         let bed = Bed::platform()?;
 

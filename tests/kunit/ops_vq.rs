@@ -222,14 +222,22 @@ mod tests {
         let counter = Atomic::new(0);
         let bed = Bed::platform()?;
 
-        for fail in [None, Some(Op::Reset)] {
+        for (flags, fail) in [
+            (None, None),
+            (None, Some(Op::Reset)),
+            (Some(1), None),
+            (Some(1), Some(Op::CompatReset)),
+        ] {
             let mut callback = callback(&counter);
 
             bed.parent().calls.fail(fail);
             bed.with(|dev| {
                 op!(dev, set_vq_cb, 0, &raw mut callback)?;
                 op!(dev, set_config_cb, &raw mut callback)?;
-                let ret = op!(dev, reset)?;
+                let ret = match flags {
+                    Some(flags) => op!(dev, compat_reset, flags)?,
+                    None => op!(dev, reset)?,
+                };
                 check_eq!(ret, fail.map_or(0, |_| EIO.to_errno()));
                 Ok(())
             })?;

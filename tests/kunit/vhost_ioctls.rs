@@ -138,8 +138,14 @@ mod tests {
             status(3),
             status(3),
             status(0xf),
-            Call(Op::Reset, [0; 4]),
+            // Nobody has said that mappings can stay.
+            Call(Op::CompatReset, [0; 4]),
         ]));
+
+        let backend = 1u64 << bindings::VHOST_BACKEND_F_IOTLB_PERSIST;
+        vhost.set(uapi::SET_BACKEND_FEATURES, &backend)?;
+        vhost.set(uapi::SET_STATUS, &0u8)?;
+        check!(vhost.bed.parent().asked(&[Call(Op::Reset, [0; 4])]));
 
         vhost.bed.parent().calls.fail(Some(Op::Reset));
         check_eq!(vhost.set(uapi::SET_STATUS, &0u8), Err(EIO));

@@ -10,6 +10,8 @@ use crate::{
     ConfigOps,
     Device,
     DmaMap,
+    FileDmaMap,
+    FileSetMap,
     SetMap,
     SoftDma,
     SoftIommu,
@@ -236,6 +238,37 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
         Self::with_table(info, const { &Table::<T>::DMA_MAP }, false, |_| None, data)
     }
 
+    /// Creates a device that has another process map the memory, and takes a whole address space at
+    /// a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    #[inline]
+    pub fn with_file_set_map(info: &DeviceInfo<'_>, data: impl PinInit<T, Error>) -> Result<Self>
+    where
+        T: FileSetMap,
+    {
+        let table = const { &Table::<T>::FILE_SET_MAP };
+
+        Self::with_table(info, table, true, |_| None, data)
+    }
+
+    /// Creates a device that has another process map the memory, and takes one mapping at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    #[inline]
+    pub fn with_file_dma_map(info: &DeviceInfo<'_>, data: impl PinInit<T, Error>) -> Result<Self>
+    where
+        T: FileDmaMap,
+    {
+        let table = const { &Table::<T>::FILE_DMA_MAP };
+
+        Self::with_table(info, table, true, |_| None, data)
+    }
+
     /// Creates a device in software.
     ///
     /// # Errors
@@ -330,16 +363,6 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
         }
         // INVARIANT: Now it is complete.
         Ok(device)
-    }
-
-    /// Has it be a device whose mappings hold virtual addresses of a process, though it is not bound
-    /// to one, as in C those that are given files are: for tests of consumers.
-    #[cfg(CONFIG_KUNIT = "y")]
-    #[inline]
-    pub fn for_files(self) -> Self {
-        // SAFETY: By the type invariant, nobody else uses the device yet.
-        unsafe { (*self.vdev.as_ptr()).use_va = true };
-        self
     }
 
     /// Hands the device to the vDPA bus, as one that was made by hand, not by a management device.

@@ -101,4 +101,16 @@ extern "C" {
     pub fn rust_vdpa_call_rcu_tasks(head: *mut callback_head, func: rcu_callback_t);
     pub fn rust_vdpa_rcu_barrier_tasks();
     pub fn rust_vdpa_iotlb_add(iotlb: *mut vhost_iotlb, map: *mut vhost_iotlb_map);
+    pub fn rust_vdpa_file_read(
+        file: *mut file,
+        pos: loff_t,
+        buf: *mut ffi::c_void,
+        len: usize,
+    ) -> ffi::c_int;
+    pub fn rust_vdpa_file_write(
+        file: *mut file,
+        pos: loff_t,
+        buf: *const ffi::c_void,
+        len: usize,
+    ) -> ffi::c_int;
 }

@@ -59,6 +59,9 @@ void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma);
 bool rust_vdpa_file_is_anonymous(const struct file *file);
 void rust_vdpa_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func);
 void rust_vdpa_rcu_barrier_tasks(void);
+int rust_vdpa_file_read(struct file *file, loff_t pos, void *buf, size_t len);
+int rust_vdpa_file_write(struct file *file, loff_t pos, const void *buf,
+			 size_t len);
 
 int rust_vdpa_device_match_driver_override(struct device *dev,
 					   const struct device_driver *drv)
@@ -304,4 +307,34 @@ void rust_vdpa_rcu_barrier_tasks(void)
 #else
 	rcu_barrier();
 #endif
+}
+
+/* All of it, or -EFAULT. Whether it may be read is asked here: not to is a mistake there. */
+int rust_vdpa_file_read(struct file *file, loff_t pos, void *buf, size_t len)
+{
+	ssize_t done;
+
+	if (!(file->f_mode & FMODE_READ))
+		return -EBADF;
+	for (; len; buf += done, len -= done) {
+		done = kernel_read(file, buf, len, &pos);
+		if (done <= 0)
+			return done ?: -EFAULT;
+	}
+	return 0;
+}
+
+int rust_vdpa_file_write(struct file *file, loff_t pos, const void *buf,
+			 size_t len)
+{
+	ssize_t done;
+
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	for (; len; buf += done, len -= done) {
+		done = kernel_write(file, buf, len, &pos);
+		if (done <= 0)
+			return done ?: -EFAULT;
+	}
+	return 0;
 }

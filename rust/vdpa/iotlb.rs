@@ -16,7 +16,10 @@ use core::{
     marker::PhantomData,
     ptr::NonNull, //
 };
-use kernel::types::Opaque;
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
 
 /// What the device may do with the memory behind a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,20 +165,29 @@ pub struct Iter<'a> {
     _table: PhantomData<&'a Iotlb>,
 }
 
-impl Iterator for Iter<'_> {
-    type Item = MapRange;
-
+impl Iter<'_> {
+    /// The next mapping, with the pointer that belongs to it.
     #[inline]
-    fn next(&mut self) -> Option<MapRange> {
+    pub(crate) fn next_with_opaque(&mut self) -> Option<(MapRange, *mut c_void)> {
         let map = self.next?;
         // SAFETY: By the type invariant.
-        let range = MapRange::from_raw(unsafe { map.as_ref() });
+        let raw = unsafe { map.as_ref() };
+        let contents = (MapRange::from_raw(raw), raw.opaque);
 
         let IovaRange { first, last } = self.range;
         // SAFETY: By the type invariant.
         let next = unsafe { bindings::vhost_iotlb_itree_next(map.as_ptr(), first, last) };
         // INVARIANT: It is the next mapping of the same table.
         self.next = NonNull::new(next);
-        Some(range)
+        Some(contents)
+    }
+}
+
+impl Iterator for Iter<'_> {
+    type Item = MapRange;
+
+    #[inline]
+    fn next(&mut self) -> Option<MapRange> {
+        self.next_with_opaque().map(|(range, _)| range)
     }
 }

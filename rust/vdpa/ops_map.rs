@@ -32,7 +32,7 @@ use kernel::{
 
 /// What a consumer asks to be mapped or unmapped; refuses what is empty or wraps around.
 #[inline]
-fn iova_range(iova: u64, size: u64) -> Result<IovaRange> {
+pub(crate) fn iova_range(iova: u64, size: u64) -> Result<IovaRange> {
     let last = size.checked_sub(1).and_then(|len| iova.checked_add(len));
 
     Ok(IovaRange {
@@ -43,7 +43,7 @@ fn iova_range(iova: u64, size: u64) -> Result<IovaRange> {
 
 /// What a consumer asks to be mapped.
 #[inline]
-fn map_range(iova: u64, size: u64, addr: u64, perm: u32) -> Result<MapRange> {
+pub(crate) fn map_range(iova: u64, size: u64, addr: u64, perm: u32) -> Result<MapRange> {
     Ok(MapRange {
         iova: iova_range(iova, size)?,
         addr,

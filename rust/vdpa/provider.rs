@@ -9,6 +9,8 @@ use crate::{
     Asid,
     Callback,
     Features,
+    FileIotlb,
+    FileRange,
     GroupId,
     Iotlb,
     IovaRange,
@@ -288,6 +290,49 @@ pub trait DmaMap: ConfigOps {
     fn dma_map(&self, asid: Asid, range: MapRange) -> Result;
 
     /// Removes all mappings within a range.
+    fn dma_unmap(&self, asid: Asid, range: IovaRange) -> Result;
+
+    /// Puts an address space into the state after creation.
+    fn reset_map(&self, asid: Asid) -> Result {
+        let _ = asid;
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// A device that has another process map the memory behind its addresses, and takes a whole address
+/// space at a time.
+///
+/// It is given files ([`FileArea`](crate::FileArea)) for the memory of a process, and no device but
+/// such one is. Memory that is of no file the process that drives it cannot give it.
+#[vtable]
+pub trait FileSetMap: ConfigOps {
+    /// Replaces all mappings of an address space.
+    ///
+    /// # Context
+    ///
+    /// As for [`FileDmaMap::dma_map`].
+    fn set_map(&self, asid: Asid, map: &FileIotlb) -> Result;
+
+    /// Puts an address space into the state after creation.
+    fn reset_map(&self, asid: Asid) -> Result {
+        let _ = asid;
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// A device that has another process map the memory behind its addresses, and takes one mapping at a
+/// time. See [`FileSetMap`].
+#[vtable]
+pub trait FileDmaMap: ConfigOps {
+    /// Adds a mapping.
+    ///
+    /// # Context
+    ///
+    /// May sleep. The consumer may hold `mmap_lock` of the process for reading: files may be kept,
+    /// but neither be read nor written here.
+    fn dma_map(&self, asid: Asid, range: FileRange) -> Result;
+
+    /// Removes all mappings within a range. The process may have closed and unmapped their files.
     fn dma_unmap(&self, asid: Asid, range: IovaRange) -> Result;
 
     /// Puts an address space into the state after creation.

@@ -24,6 +24,8 @@
 //! | is behind a platform IOMMU, or none | [`new`](UnregisteredDevice::new) | nothing more |
 //! | translates, takes whole address spaces | [`with_set_map`](UnregisteredDevice::with_set_map) | [`SetMap`] |
 //! | translates, takes single mappings | [`with_dma_map`](UnregisteredDevice::with_dma_map) | [`DmaMap`] |
+//! | has another process map files, takes whole address spaces | [`with_file_set_map`](UnregisteredDevice::with_file_set_map) | [`FileSetMap`] |
+//! | has another process map files, takes single mappings | [`with_file_dma_map`](UnregisteredDevice::with_file_dma_map) | [`FileDmaMap`] |
 //! | is software | [`in_software`](UnregisteredDevice::in_software) | [`SoftDma`] |
 //!
 //! # How this crate is linked
@@ -53,6 +55,7 @@ mod doorbell;
 pub mod driver;
 #[cfg(CONFIG_EVENTFD)]
 mod eventfd;
+mod file_area;
 #[cfg_attr(not(CONFIG_IOMMU_API), path = "no_iommu.rs")]
 mod iommu_domain;
 mod iotlb;
@@ -63,6 +66,7 @@ mod memory;
 pub mod mgmt;
 mod ops;
 mod ops_device;
+mod ops_files;
 mod ops_map;
 pub mod param;
 #[cfg(CONFIG_PCI)]
@@ -106,6 +110,12 @@ pub use self::{
         Vq, //
     },
     doorbell::Doorbells,
+    file_area::{
+        FileArea,
+        FileIotlb,
+        FileIter,
+        FileRange, //
+    },
     iotlb::{
         Iotlb,
         IotlbTable,
@@ -126,6 +136,8 @@ pub use self::{
     provider::{
         ConfigOps,
         DmaMap,
+        FileDmaMap,
+        FileSetMap,
         SetMap,
         SoftDma, //
     },

@@ -17,6 +17,10 @@ use crate::{
         UserMemory, //
     },
 };
+use core::ptr::{
+    from_ref,
+    null_mut, //
+};
 use kernel::{
     current,
     device::Bound,
@@ -27,7 +31,10 @@ use vdpa::{
     AddressSpace,
     Asid,
     Device,
+    Iotlb,
+    IotlbTable,
     IovaRange,
+    MapRange,
     Permission,
     Pinner,
     SoftMapping,
@@ -47,11 +54,17 @@ pub(crate) const OF_PROCESS: SoftMapping = SoftMapping {
 type Make = fn() -> Result<Bed<Full>>;
 
 fn dma_map() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::with_dma_map(&full_info(), Full::new())?.for_files())
+    Bed::new(UnregisteredDevice::with_file_dma_map(
+        &full_info(),
+        Full::new(),
+    )?)
 }
 
 fn set_map() -> Result<Bed<Full>> {
-    Bed::new(UnregisteredDevice::with_set_map(&full_info(), Full::new())?.for_files())
+    Bed::new(UnregisteredDevice::with_file_set_map(
+        &full_info(),
+        Full::new(),
+    )?)
 }
 
 fn in_software() -> Result<Bed<Full>> {
@@ -105,6 +118,93 @@ mod tests {
                 Ok(())
             })?;
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_parent_has_the_memory_of_the_process() -> Result {
+        let user = UserMemory::shared(3)?;
+        let before = user.file_references()?;
+        let second = user.addr() + PAGE as usize;
+        let len = 2 * PAGE;
+        let iova = IovaRange {
+            first: 0,
+            last: len - 1,
+        };
+
+        for make in [dma_map as Make, set_map] {
+            let bed = make()?;
+
+            *bed.parent().areas.lock() = Some(KVec::new());
+            bed.with(|dev| {
+                let mut space = AddressSpace::new(dev, Asid(0))?;
+                let addr = second as u64;
+                let file = segment(addr, len, Source::Files)?.file.ok_or(EINVAL)?;
+
+                space.map_file(dev, iova, addr, Permission::RW, file)?;
+                // What the consumer has of it goes.
+                space.clear(dev)
+            })?;
+            check_eq!(user.file_references()?, before + 1);
+
+            let areas = bed.parent().areas.lock().take().ok_or(EINVAL)?;
+            let area = areas.first().ok_or(EINVAL)?;
+            let mut bytes = [0; 8];
+
+            check_eq!((areas.len(), area.offset(), area.len()), (1, PAGE, len));
+            user.put(second + 16, &0x0123_4567_89ab_cdef_u64)?;
+            area.read(16, &mut bytes)?;
+            check_eq!(u64::from_ne_bytes(bytes), 0x0123_4567_89ab_cdef);
+            area.write(PAGE, &[1, 2, 3, 4, 5, 6, 7, 8])?;
+            check_eq!(
+                user.get::<u64>(second + PAGE as usize)?.to_ne_bytes(),
+                [1, 2, 3, 4, 5, 6, 7, 8]
+            );
+            area.read(len - 8, &mut bytes)?;
+            for at in [len - 7, len, u64::MAX - 3, u64::MAX] {
+                check_eq!(area.read(at, &mut bytes), Err(EFAULT));
+                check_eq!(area.write(at, &bytes), Err(EFAULT));
+            }
+            drop(areas);
+            check_eq!(user.file_references()?, before);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_mapping_without_a_file_is_none() -> Result {
+        let bed = dma_map()?;
+        let einval = EINVAL.to_errno();
+
+        bed.with(|dev| {
+            let ret = op!(dev, dma_map, 0, PAGE, PAGE, 0, 3, null_mut())?;
+            check_eq!(ret, einval);
+            Ok(())
+        })?;
+        check!(bed.parent().asked(&[]));
+        drop(bed);
+
+        let bed = set_map()?;
+        let mut table = IotlbTable::new()?;
+        bed.with(|dev| {
+            let iotlb = from_ref::<Iotlb>(&table).cast_mut().cast();
+
+            check_eq!(op!(dev, set_map, 0, iotlb)?, 0);
+            Ok(())
+        })?;
+        check!(bed.parent().asked(&[Call(Op::SetMap, [0; 4])]));
+        table.add(MapRange {
+            iova: page(PAGE),
+            addr: 0,
+            perm: Permission::RW,
+        })?;
+        bed.with(|dev| {
+            let iotlb = from_ref::<Iotlb>(&table).cast_mut().cast();
+
+            check_eq!(op!(dev, set_map, 0, iotlb)?, einval);
+            Ok(())
+        })?;
+        check!(bed.parent().asked(&[]));
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 use kernel::{
     cpumask::Cpumask,
-    new_spinlock_irq,
+    new_mutex, new_spinlock_irq,
     prelude::*,
     sync::{
         atomic::{
@@ -23,6 +23,7 @@ use kernel::{
             Relaxed, //
         },
         Arc,
+        Mutex,
         SpinLockIrq, //
     },
 };
@@ -34,6 +35,11 @@ use vdpa::{
     DeviceInfo,
     DmaMap,
     Features,
+    FileArea,
+    FileDmaMap,
+    FileIotlb,
+    FileRange,
+    FileSetMap,
     GroupId,
     Iotlb,
     IovaRange,
@@ -134,6 +140,9 @@ pub(crate) struct Full {
     pub(crate) iommu: Arc<SoftIommu>,
     /// How often it was asked where callbacks and mappings belong.
     pub(crate) places: Atomic<i32>,
+    /// The memory behind mappings, if it shall keep that.
+    #[pin]
+    pub(crate) areas: Mutex<Option<KVec<FileArea>>>,
 }
 
 impl Full {
@@ -155,6 +164,7 @@ impl Full {
             ),
             iommu: SoftIommu::new(SPACES, LIMIT)?,
             places: Atomic::new(0),
+            areas <- new_mutex!(None, "vdpa_kunit_areas"),
         })
     }
 
@@ -180,6 +190,14 @@ impl Full {
         state.status = Status::default();
         state.features = Features::default();
         state.ready = false;
+    }
+
+    /// Keeps the memory behind a mapping, if it shall.
+    fn keep(&self, area: FileArea) -> Result {
+        if let Some(areas) = &mut *self.areas.lock() {
+            areas.push(area, GFP_KERNEL)?;
+        }
+        Ok(())
     }
 
     /// What `get_vq_irq` shall return.
@@ -420,6 +438,42 @@ impl DmaMap for Full {
 
     fn reset_map(&self, asid: Asid) -> Result {
         self.calls.note(Op::ResetMap, [asid.0.into(), 0, 0, 0])
+    }
+}
+
+#[vtable]
+impl FileSetMap for Full {
+    fn set_map(&self, asid: Asid, map: &FileIotlb) -> Result {
+        let first = map.iter().next().map_or(0, |map| map.iova.first);
+
+        for range in map {
+            self.keep(range.area)?;
+        }
+        self.calls
+            .note(Op::SetMap, [asid.0.into(), map.len() as u64, first, 0])
+    }
+
+    fn reset_map(&self, asid: Asid) -> Result {
+        SetMap::reset_map(self, asid)
+    }
+}
+
+#[vtable]
+impl FileDmaMap for Full {
+    fn dma_map(&self, asid: Asid, range: FileRange) -> Result {
+        let FileRange { iova, perm, area } = range;
+        let numbers = [asid.0.into(), iova.first, iova.last, perm.to_raw().into()];
+
+        self.keep(area)?;
+        self.calls.note(Op::DmaMap, numbers)
+    }
+
+    fn dma_unmap(&self, asid: Asid, range: IovaRange) -> Result {
+        DmaMap::dma_unmap(self, asid, range)
+    }
+
+    fn reset_map(&self, asid: Asid) -> Result {
+        DmaMap::reset_map(self, asid)
     }
 }
 

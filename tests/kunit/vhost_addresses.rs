@@ -55,7 +55,10 @@ type Open = fn() -> Result<Vhost>;
 
 /// A device that has another process map the files.
 fn with_files() -> Result<Vhost> {
-    open(UnregisteredDevice::with_set_map(&full_info(), Full::new())?.for_files())
+    open(UnregisteredDevice::with_file_set_map(
+        &full_info(),
+        Full::new(),
+    )?)
 }
 
 /// A device that accesses the memory itself.

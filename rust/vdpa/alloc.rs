@@ -4,9 +4,10 @@
 
 use crate::{
     bindings,
+    kept::Kept,
     ops::Table,
     root_device::as_raw,
-    Callback,
+    virtio_map::Token,
     ConfigOps,
     Device,
     DmaMap,
@@ -24,6 +25,7 @@ use core::{
         MaybeUninit, //
     },
     ptr::{
+        from_ref,
         null,
         NonNull, //
     },
@@ -50,73 +52,6 @@ pub(crate) struct Allocation<T> {
     data: MaybeUninit<T>,
     // Initialised with the data.
     kept: MaybeUninit<Kept>,
-}
-
-/// What the crate has of a device.
-///
-/// The parent says once where callbacks and mappings belong. If it were asked each time, it could
-/// say something else when they are to be removed than when they came, and what they point to would
-/// be used after it is freed.
-pub(crate) struct Kept {
-    /// What the device says does DMA, unless that is itself.
-    _dma_device: Option<ARef<device::Device>>,
-    vq_callbacks: KVVec<Option<Arc<Callback>>>,
-    config_callback: Option<Arc<Callback>>,
-    iommu: Option<Arc<SoftIommu>>,
-}
-
-impl Kept {
-    fn new<T: ConfigOps>(
-        info: &DeviceInfo<'_>,
-        data: &T,
-        iommu: Option<Arc<SoftIommu>>,
-    ) -> Result<Self> {
-        let nvqs = info.virtqueues;
-        let mut vq_callbacks = KVVec::with_capacity(nvqs as usize, GFP_KERNEL)?;
-
-        for vq in (0..nvqs).filter_map(|index| VqIndex::new(index, nvqs)) {
-            vq_callbacks.push(data.vq_callback(vq), GFP_KERNEL)?;
-        }
-        Ok(Self {
-            _dma_device: info.dma_device.map(Into::into),
-            vq_callbacks,
-            config_callback: data.config_callback(),
-            iommu,
-        })
-    }
-
-    /// Returns the place for the callback of a virtqueue.
-    #[inline]
-    pub(crate) fn vq_callback(&self, vq: VqIndex) -> Option<&Callback> {
-        self.vq_callbacks.get(usize::from(vq))?.as_deref()
-    }
-
-    /// Returns the place for the callback for configuration changes.
-    #[inline]
-    pub(crate) fn config_callback(&self) -> Option<&Callback> {
-        self.config_callback.as_deref()
-    }
-
-    /// Removes all callbacks.
-    #[inline]
-    pub(crate) fn clear_callbacks(&self) {
-        for callback in self.vq_callbacks.iter().flatten() {
-            callback.clear();
-        }
-        if let Some(callback) = &self.config_callback {
-            callback.clear();
-        }
-    }
-
-    /// Returns the translation of a device in software.
-    ///
-    /// # Errors
-    ///
-    /// `EOPNOTSUPP` where it is no such device.
-    #[inline]
-    pub(crate) fn iommu(&self) -> Result<&SoftIommu> {
-        self.iommu.as_deref().ok_or(EOPNOTSUPP)
-    }
 }
 
 impl<T> Allocation<T> {
@@ -184,6 +119,26 @@ pub struct SoftMapping {
     pub use_va: bool,
 }
 
+/// What a device is for its consumers, apart from its data.
+pub(crate) struct Model {
+    pub(crate) table: &'static bindings::vdpa_config_ops,
+    /// Mappings hold addresses of a process.
+    pub(crate) use_va: bool,
+    /// How the memory of kernel drivers is mapped; [`None`] for the DMA API.
+    pub(crate) map_ops: Option<&'static bindings::virtio_map_ops>,
+}
+
+impl Model {
+    #[inline]
+    fn new(table: &'static bindings::vdpa_config_ops, use_va: bool) -> Self {
+        Self {
+            table,
+            use_va,
+            map_ops: None,
+        }
+    }
+}
+
 /// A device that is complete, but not yet known to the vDPA bus.
 ///
 /// # Invariants
@@ -209,7 +164,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     /// Those of `data`, `EINVAL` where `info` contradicts itself, `ENOMEM`.
     #[inline]
     pub fn new(info: &DeviceInfo<'_>, data: impl PinInit<T, Error>) -> Result<Self> {
-        Self::with_table(info, const { &Table::<T>::PLATFORM }, false, |_| None, data)
+        Self::with_table(info, const { &Table::<T>::PLATFORM }, data)
     }
 
     /// Creates a device that takes a whole address space at a time.
@@ -222,7 +177,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     where
         T: SetMap,
     {
-        Self::with_table(info, const { &Table::<T>::SET_MAP }, false, |_| None, data)
+        Self::with_table(info, const { &Table::<T>::SET_MAP }, data)
     }
 
     /// Creates a device that takes one mapping at a time.
@@ -235,7 +190,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     where
         T: DmaMap,
     {
-        Self::with_table(info, const { &Table::<T>::DMA_MAP }, false, |_| None, data)
+        Self::with_table(info, const { &Table::<T>::DMA_MAP }, data)
     }
 
     /// Creates a device that has another process map the memory, and takes a whole address space at
@@ -251,7 +206,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     {
         let table = const { &Table::<T>::FILE_SET_MAP };
 
-        Self::with_table(info, table, true, |_| None, data)
+        Self::with_model(info, Model::new(table, true), |_| None, data)
     }
 
     /// Creates a device that has another process map the memory, and takes one mapping at a time.
@@ -266,7 +221,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     {
         let table = const { &Table::<T>::FILE_DMA_MAP };
 
-        Self::with_table(info, table, true, |_| None, data)
+        Self::with_model(info, Model::new(table, true), |_| None, data)
     }
 
     /// Creates a device in software.
@@ -296,13 +251,20 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
             Some(iommu)
         };
 
-        Self::with_table(info, table, mapping.use_va, iommu, data)
+        Self::with_model(info, Model::new(table, mapping.use_va), iommu, data)
     }
 
     fn with_table(
         info: &DeviceInfo<'_>,
         table: &'static bindings::vdpa_config_ops,
-        use_va: bool,
+        data: impl PinInit<T, Error>,
+    ) -> Result<Self> {
+        Self::with_model(info, Model::new(table, false), |_| None, data)
+    }
+
+    pub(crate) fn with_model(
+        info: &DeviceInfo<'_>,
+        model: Model,
         iommu: impl FnOnce(&T) -> Option<Arc<SoftIommu>>,
         data: impl PinInit<T, Error>,
     ) -> Result<Self> {
@@ -316,13 +278,13 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
         let vdev = from_err_ptr(unsafe {
             bindings::__vdpa_alloc_device(
                 as_raw(info.parent),
-                table,
-                null(),
+                model.table,
+                model.map_ops.map_or(null(), from_ref),
                 info.groups,
                 info.address_spaces,
                 size_of::<Allocation<T>>(),
                 info.name.map_or(null(), |name| name.as_char_ptr()),
-                use_va,
+                model.use_va,
             )
         })?;
         let vdev = NonNull::new(vdev).ok_or(ENOMEM)?;
@@ -346,9 +308,22 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
             _data: PhantomData,
         };
 
+        let tokens = match model.map_ops {
+            // SAFETY: They become part of it just below.
+            Some(_) => unsafe { Self::tokens(vdev, info.virtqueues) }?,
+            None => KVVec::new(),
+        };
+        if model.map_ops.is_some() {
+            let first = tokens.first().map(|token| token.to_raw());
+
+            // What maps nothing, where there are no virtqueues.
+            // SAFETY: Nobody else knows the device.
+            unsafe { (*vdev.as_ptr()).vmap = first.unwrap_or(pin_init::zeroed()) };
+        }
+
         let this = vdev.as_ptr().cast::<Allocation<T>>();
         let data = data.pin_chain(move |data| {
-            let kept = Kept::new(info, &*data, iommu(&data))?;
+            let kept = Kept::new(info, &*data, iommu(&data), tokens)?;
 
             // SAFETY: Nobody else knows the device.
             unsafe { (*this).kept = MaybeUninit::new(kept) };
@@ -359,10 +334,30 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
         // takes the table that is set after both are initialised.
         unsafe {
             pin_init::raw_try_init((&raw mut (*this).data).cast::<T>(), data)?;
-            (*vdev.as_ptr()).config = table;
+            (*vdev.as_ptr()).config = model.table;
         }
         // INVARIANT: Now it is complete.
         Ok(device)
+    }
+
+    /// Makes what the memory of each virtqueue is mapped with.
+    ///
+    /// # Safety
+    ///
+    /// They must become part of the device.
+    unsafe fn tokens(
+        vdev: NonNull<bindings::vdpa_device>,
+        nvqs: u32,
+    ) -> Result<KVVec<Pin<KBox<Token>>>> {
+        let mut tokens = KVVec::with_capacity(nvqs as usize, GFP_KERNEL)?;
+
+        for vq in (0..nvqs).filter_map(|index| VqIndex::new(index, nvqs)) {
+            // SAFETY: By the safety requirements of this function.
+            let token = KBox::pin_init(unsafe { Token::new(vdev, vq) }, GFP_KERNEL)?;
+
+            tokens.push(token, GFP_KERNEL)?;
+        }
+        Ok(tokens)
     }
 
     /// Hands the device to the vDPA bus, as one that was made by hand, not by a management device.

@@ -101,6 +101,10 @@ extern "C" {
     pub fn rust_vdpa_call_rcu_tasks(head: *mut callback_head, func: rcu_callback_t);
     pub fn rust_vdpa_rcu_barrier_tasks();
     pub fn rust_vdpa_iotlb_add(iotlb: *mut vhost_iotlb, map: *mut vhost_iotlb_map);
+    pub fn rust_vdpa_read_phys(to: *mut ffi::c_void, from: phys_addr_t, len: usize);
+    pub fn rust_vdpa_write_phys(to: phys_addr_t, from: *const ffi::c_void, len: usize);
+    pub fn rust_vdpa_alloc_pages(size: usize, gfp: gfp_t) -> *mut ffi::c_void;
+    pub fn rust_vdpa_free_pages(ptr: *mut ffi::c_void, size: usize);
     pub fn rust_vdpa_file_read(
         file: *mut file,
         pos: loff_t,

@@ -568,7 +568,7 @@ impl<'a> Memory<'a> {
 /// Orders what was read and written before against what is written after: a driver may reuse, as
 /// soon as it sees a used index, what was read from a buffer.
 #[inline]
-fn release_barrier() {
+pub(crate) fn release_barrier() {
     if cfg!(CONFIG_X86) {
         // Nothing is written before what precedes it was read, so that the compiler is all there is
         // to keep from it.

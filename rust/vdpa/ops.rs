@@ -6,15 +6,13 @@
 #![expect(clippy::missing_safety_doc)]
 
 use crate::{
-    alloc::{
-        Allocation,
-        Kept, //
-    },
+    alloc::Allocation,
     bindings::{
         self,
         vdpa_config_ops,
         vdpa_device, //
     },
+    kept::Kept,
     Asid,
     ConfigOps,
     VendorStats,

@@ -329,7 +329,7 @@ pub trait FileDmaMap: ConfigOps {
     /// # Context
     ///
     /// May sleep. The consumer may hold `mmap_lock` of the process for reading: files may be kept,
-    /// but neither be read nor written here.
+    /// but neither be read nor written here, and no lock be taken that is held while they are.
     fn dma_map(&self, asid: Asid, range: FileRange) -> Result;
 
     /// Removes all mappings within a range. The process may have closed and unmapped their files.

@@ -26,6 +26,7 @@
 //! | translates, takes single mappings | [`with_dma_map`](UnregisteredDevice::with_dma_map) | [`DmaMap`] |
 //! | has another process map files, takes whole address spaces | [`with_file_set_map`](UnregisteredDevice::with_file_set_map) | [`FileSetMap`] |
 //! | has another process map files, takes single mappings | [`with_file_dma_map`](UnregisteredDevice::with_file_dma_map) | [`FileDmaMap`] |
+//! | maps the memory of kernel drivers itself, too | [`with_virtio_map`](UnregisteredDevice::with_virtio_map) | [`VirtioMap`](virtio_map::VirtioMap), and one of the four above |
 //! | is software | [`in_software`](UnregisteredDevice::in_software) | [`SoftDma`] |
 //!
 //! # How this crate is linked
@@ -61,6 +62,7 @@ mod iommu_domain;
 mod iotlb;
 #[cfg(CONFIG_EVENTFD)]
 mod irq_bypass;
+mod kept;
 mod map_file;
 mod memory;
 pub mod mgmt;
@@ -82,6 +84,7 @@ pub mod sorted;
 mod stats;
 mod types;
 pub mod virtio;
+pub mod virtio_map;
 mod vma;
 mod worker;
 

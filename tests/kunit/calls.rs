@@ -35,6 +35,12 @@ pub(crate) enum Op {
     DmaMap,
     DmaUnmap,
     ResetMap,
+    MapPage,
+    UnmapPage,
+    SyncDevice,
+    SyncCpu,
+    Alloc,
+    Free,
 }
 
 /// A call: what was asked for, and with which numbers.

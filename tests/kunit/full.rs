@@ -29,6 +29,12 @@ use kernel::{
 };
 use vdpa::{
     bindings,
+    virtio_map::{
+        Coherent,
+        FromDevice,
+        ToDevice,
+        VirtioMap, //
+    },
     Asid,
     Callback,
     ConfigOps,
@@ -143,6 +149,11 @@ pub(crate) struct Full {
     /// The memory behind mappings, if it shall keep that.
     #[pin]
     pub(crate) areas: Mutex<Option<KVec<FileArea>>>,
+    /// Where memory of kernel drivers is mapped next.
+    pub(crate) addr: Atomic<i64>,
+    /// What was shared with one last.
+    #[pin]
+    pub(crate) shared: SpinLockIrq<Option<Arc<Coherent>>>,
 }
 
 impl Full {
@@ -165,6 +176,8 @@ impl Full {
             iommu: SoftIommu::new(SPACES, LIMIT)?,
             places: Atomic::new(0),
             areas <- new_mutex!(None, "vdpa_kunit_areas"),
+            addr: Atomic::new(0),
+            shared <- new_spinlock_irq!(None, "vdpa_kunit_shared"),
         })
     }
 
@@ -481,5 +494,56 @@ impl SoftDma for Full {
     fn iommu(&self) -> Arc<SoftIommu> {
         self.places.fetch_add(1, Relaxed);
         self.iommu.clone()
+    }
+}
+
+impl VirtioMap for Full {
+    fn map_page(&self, vq: VqIndex, size: usize) -> Result<u64> {
+        self.calls
+            .note(Op::MapPage, [number(vq), size as u64, 0, 0])?;
+        Ok(self.addr.load(Relaxed) as u64)
+    }
+
+    fn unmap_page(&self, vq: VqIndex, addr: u64, size: usize) {
+        let _ = self
+            .calls
+            .note(Op::UnmapPage, [number(vq), addr, size as u64, 0]);
+    }
+
+    fn sync_single_for_device(&self, vq: VqIndex, addr: u64, buffer: &ToDevice<'_>) {
+        let mut first = [0];
+        let end = buffer.len();
+
+        // Nothing is lent but the buffer.
+        if buffer.read(0, &mut first).is_ok() && buffer.read(end, &mut [0]).is_err() {
+            let numbers = [number(vq), addr, end as u64, first[0].into()];
+            let _ = self.calls.note(Op::SyncDevice, numbers);
+        }
+    }
+
+    fn sync_single_for_cpu(&self, vq: VqIndex, addr: u64, buffer: &FromDevice<'_>) {
+        let end = buffer.len();
+        let all = (0..end).all(|at| buffer.write(at, &[0xaa]).is_ok());
+
+        if all && buffer.write(end, &[0xaa]).is_err() {
+            let _ = self
+                .calls
+                .note(Op::SyncCpu, [number(vq), addr, end as u64, 0]);
+        }
+    }
+
+    fn alloc(&self, vq: VqIndex, memory: Arc<Coherent>) -> Result<u64> {
+        self.calls
+            .note(Op::Alloc, [number(vq), memory.len() as u64, 0, 0])?;
+        *self.shared.lock() = Some(memory);
+        Ok(self.addr.load(Relaxed) as u64)
+    }
+
+    fn free(&self, vq: VqIndex, addr: u64) {
+        let _ = self.calls.note(Op::Free, [number(vq), addr, 0, 0]);
+    }
+
+    fn max_mapping_size(&self, _vq: VqIndex) -> usize {
+        0x5000
     }
 }

@@ -49,6 +49,7 @@ mod vhost_ioctls;
 mod vhost_memory;
 mod vhost_vrings;
 mod virtio;
+mod virtio_map;
 mod virtqueue_chains;
 mod virtqueue_device;
 

@@ -80,8 +80,8 @@ modules: setup
 
 # Without what is for tests only.
 PHONY += modules_install
-modules_install: without = CONFIG_RUST_VDPA_TEST=n CONFIG_RUST_VDPA_BAR_SHIM=n CONFIG_RUST_VDPA_WORST=n \
-	CONFIG_RUST_VDPA_KUNIT=n
+modules_install: without = CONFIG_RUST_VDPA_TEST=n CONFIG_RUST_VDPA_BOUNCE=n CONFIG_RUST_VDPA_BAR_SHIM=n \
+	CONFIG_RUST_VDPA_WORST=n CONFIG_RUST_VDPA_KUNIT=n
 modules_install: modules
 ifdef KDIR
 	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules_install

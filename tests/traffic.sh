@@ -60,6 +60,17 @@ disk_traffic() {
 	check "$1: it is unmounted again" umount /mnt
 }
 
+# own_traffic NAME: the same with a disk whose parent maps the memory of kernel drivers itself: it sees no other.
+# Nothing stays mapped.
+own_traffic() {
+	check "$1: a disk that maps memory itself is added" vdpa dev add name "$1" mgmtdev vdpa_bounce
+	disk_traffic "$1"
+	check "$1: a buffer is no larger than it can map" eval "[ \$(cat /sys/block/\$(disk_of $1)/queue/max_segment_size) = 65536 ]"
+	check "$1: it is deleted" vdpa dev del "$1"
+	check "$1: nothing was left mapped, or missed" eval "! dmesg | grep 'vdpa_bounce: .* are left\|vdpa_bounce: .* is not there'"
+	check "$1: its module goes" unload vdpa_bounce
+}
+
 # Modules are gone, and with them all that they made.
 nothing_left() {
 	local name

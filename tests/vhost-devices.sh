@@ -40,6 +40,19 @@ drive_blk() {
 	checks vhost-client blk --dev "$device" --count 200 "$@"
 }
 
+# drive_files BATCH: a disk that reads and writes the memory of a process through the files it is of, told of
+# whole address spaces or of single mappings. Each session ends with a reset, after which mappings are gone:
+# these sessions do not say that they could stay.
+drive_files() {
+	load ours/vdpa_bounce batch="$1"
+	check "a disk that takes files is added (batch=$1)" vdpa dev add name files0 mgmtdev vdpa_bounce
+	dmesg -c >/dev/null
+	drive_blk files0 --basic --memfd
+	drive_blk files0 --basic --memfd --seed 2
+	check "it was reset with its mappings" eval "dmesg | grep -q 'vdpa_bounce: the mappings are forgotten'"
+	check "it goes with its module" unload vdpa_bounce
+}
+
 # Whether a vDPA device is of a PCI function, which has doorbells.
 is_of_function() {
 	[ -e "/sys/bus/vdpa/devices/$1/../vendor" ]

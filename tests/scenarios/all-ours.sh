@@ -2,7 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: all ours: traffic, sysfs, management
-# modules: ours/vdpa ours/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
+# modules: ours/vdpa ours/virtio_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk ours/vdpa_bounce
 # modules: stock/virtio_net stock/virtio_blk stock/ext4 stock/vhost_iotlb
 # tools: vdpa mkfs.ext4 guest
 # files: tests/traffic.sh
@@ -36,6 +36,8 @@ check "a network device is added" add_net net0
 check "a block device is added" add_blk blk0
 net_traffic net0
 disk_traffic blk0
+load ours/vdpa_bounce
+own_traffic own0
 interface=$(interface_of net0)
 ip link set "$interface" down
 

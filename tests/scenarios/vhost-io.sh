@@ -2,7 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: net and block I/O through character devices, suspended, restored, in two address spaces
-# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
+# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk ours/vdpa_bounce
 # tools: vdpa vhost-client guest
 # files: tests/vhost-devices.sh
 # timeout: 240
@@ -30,6 +30,10 @@ drive_blk blk0 --event-idx --indirect
 checks vhost-client states --dev "$(vhost_of net0)"
 checks vhost-client states --dev "$(vhost_of net0)" --event-idx --indirect --seed 2
 checks vhost-client states --dev "$(vhost_of blk0)"
+
+for batch in 0 1; do
+	drive_files $batch
+done
 
 echo 0 >/proc/sys/vm/nr_hugepages
 check "the network device is deleted" vdpa dev del net0

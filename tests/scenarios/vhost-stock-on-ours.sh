@@ -2,7 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: stock character devices on our bus, with our simulators
-# modules: ours/vdpa stock/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
+# modules: ours/vdpa stock/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk ours/vdpa_bounce
 # tools: vdpa vhost-client
 # files: tests/vhost-devices.sh
 # timeout: 180
@@ -25,4 +25,7 @@ for use_va in 1 0; do
 	checks vhost-client stress --dev "$(vhost_of net0)" --only mappings
 	checks vhost-client stress --dev "$(vhost_of blk0)" --only mappings
 	check "the devices go with their modules" unload vdpa_sim_net vdpa_sim_blk vdpa_sim
+done
+for batch in 0 1; do
+	drive_files $batch
 done

@@ -48,7 +48,10 @@ limited() {
 	local most=$1 count
 	shift
 	count=$(times "$@")
-	[ "$count" -gt 0 ] && [ "$count" -lt "$most" ] || { echo "said $count times" >&2; return 1; }
+	if [ "$count" = 0 ] || [ "$count" -ge "$most" ]; then
+		echo "said $count times" >&2
+		return 1
+	fi
 }
 
 # broken FAULT ERRNO TEXT: a function with that fault is refused, and the user is told why.

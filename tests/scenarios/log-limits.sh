@@ -19,7 +19,10 @@ said() {
 limited() {
 	local count
 	count=$(said "$2" "$3")
-	[ "$count" -gt 0 ] && [ "$count" -lt "$1" ] || { echo "said $count times" >&2; return 1; }
+	if [ "$count" = 0 ] || [ "$count" -ge "$1" ]; then
+		echo "said $count times" >&2
+		return 1
+	fi
 }
 
 # apart WHAT TEXT ONE OTHER: what is said of a device any number of times hides nothing of another one.
@@ -35,7 +38,7 @@ load ours/vhost_vdpa max_iotlb_entries=1
 for use_va in 1 0; do
 	load ours/vdpa_sim_net use_va=$use_va
 	for name in sim$use_va-1 sim$use_va-2; do
-		check "a device is added" add_net $name
+		check "a device is added" add_net "$name"
 	done
 	apart mappings "must be 1 or less (parameter max_iotlb_entries)" sim$use_va-1 sim$use_va-2
 	apart features "the driver does not accept VIRTIO_F_ACCESS_PLATFORM" sim$use_va-2 sim$use_va-1
@@ -44,7 +47,7 @@ done
 
 load ours/vdpa_null
 for name in null1 null2; do
-	check "a device is added" vdpa dev add name $name mgmtdev vdpa_null
+	check "a device is added" vdpa dev add name "$name" mgmtdev vdpa_null
 done
 apart opening "needs an IOMMU that makes accesses cache coherent" null1 null2
 check "all is unloaded" unload vdpa_null vdpa_sim vhost_vdpa vdpa

@@ -31,7 +31,7 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
         "opening" => opening(&path, count),
         _ => return Err(Misuse(format!("--what {what} is not known")).into()),
     };
-    report.check(&format!("complaints/{what}"), result);
+    report.check(format!("complaints/{what}"), result);
     Ok(())
 }
 

@@ -12,7 +12,6 @@
 #include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
-#include <linux/highmem.h>
 #include <linux/idr.h>
 #include <linux/instrumented.h>
 #include <linux/io.h>
@@ -61,13 +60,8 @@ void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma);
 bool rust_vdpa_file_is_anonymous(const struct file *file);
 void rust_vdpa_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func);
 void rust_vdpa_rcu_barrier_tasks(void);
-void rust_vdpa_read_phys(void *to, phys_addr_t from, size_t len);
-void rust_vdpa_write_phys(phys_addr_t to, const void *from, size_t len);
 void *rust_vdpa_alloc_pages(size_t size, gfp_t gfp);
 void rust_vdpa_free_pages(void *ptr, size_t size);
-int rust_vdpa_file_read(struct file *file, loff_t pos, void *buf, size_t len);
-int rust_vdpa_file_write(struct file *file, loff_t pos, const void *buf,
-			 size_t len);
 
 int rust_vdpa_device_match_driver_override(struct device *dev,
 					   const struct device_driver *drv)
@@ -313,58 +307,6 @@ void rust_vdpa_rcu_barrier_tasks(void)
 #else
 	rcu_barrier();
 #endif
-}
-
-/* All of it, or -EFAULT. Whether it may be read is asked here: not to is a mistake there. */
-int rust_vdpa_file_read(struct file *file, loff_t pos, void *buf, size_t len)
-{
-	ssize_t done;
-
-	if (!(file->f_mode & FMODE_READ))
-		return -EBADF;
-	for (; len; buf += done, len -= done) {
-		done = kernel_read(file, buf, len, &pos);
-		if (done <= 0)
-			return done ?: -EFAULT;
-	}
-	return 0;
-}
-
-int rust_vdpa_file_write(struct file *file, loff_t pos, const void *buf,
-			 size_t len)
-{
-	ssize_t done;
-
-	if (!(file->f_mode & FMODE_WRITE))
-		return -EBADF;
-	for (; len; buf += done, len -= done) {
-		done = kernel_write(file, buf, len, &pos);
-		if (done <= 0)
-			return done ?: -EFAULT;
-	}
-	return 0;
-}
-
-void rust_vdpa_read_phys(void *to, phys_addr_t from, size_t len)
-{
-	size_t n;
-
-	for (; len; to += n, from += n, len -= n) {
-		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(from));
-		memcpy_from_page(to, pfn_to_page(PHYS_PFN(from)),
-				 offset_in_page(from), n);
-	}
-}
-
-void rust_vdpa_write_phys(phys_addr_t to, const void *from, size_t len)
-{
-	size_t n;
-
-	for (; len; to += n, from += n, len -= n) {
-		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(to));
-		memcpy_to_page(pfn_to_page(PHYS_PFN(to)), offset_in_page(to),
-			       from, n);
-	}
 }
 
 /* Whole pages that are all zeroes. */

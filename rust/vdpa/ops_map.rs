@@ -15,6 +15,7 @@ use crate::{
     },
     ops::Table,
     Asid,
+    ConfigOps,
     DmaMap,
     Iotlb,
     IovaRange,
@@ -148,7 +149,7 @@ impl<T: DmaMap> Table<T> {
     }
 }
 
-impl<T: SoftDma> Table<T> {
+impl<T: ConfigOps + SoftDma> Table<T> {
     /// What a device in software has in either case.
     const SOFT: vdpa_config_ops = vdpa_config_ops {
         reset: Some(Self::soft_reset),

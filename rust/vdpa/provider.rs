@@ -346,7 +346,7 @@ pub trait FileDmaMap: ConfigOps {
 ///
 /// The crate fills the tables of the [`SoftIommu`] from the consumer's mappings; the device only
 /// reads and writes through it.
-pub trait SoftDma: ConfigOps {
+pub trait SoftDma: Send + Sync + 'static {
     /// Returns the device's translation. Asked once, when the device is made.
     fn iommu(&self) -> Arc<SoftIommu>;
 

@@ -43,6 +43,9 @@
 #![doc = include_str!("../../samples/vdpa_null/vdpa_null.rs")]
 //! ```
 
+/// What messages begin with that name no device of the kernel's.
+const __LOG_PREFIX: &[u8] = b"vdpa\0";
+
 mod absence;
 mod address_space;
 mod alloc;
@@ -71,6 +74,7 @@ mod ops_device;
 mod ops_files;
 mod ops_map;
 pub mod param;
+pub mod parent;
 #[cfg(CONFIG_PCI)]
 pub mod pci;
 mod pin;

@@ -38,6 +38,7 @@ mod ops_device;
 mod ops_mapping;
 mod ops_vq;
 mod order;
+mod parent;
 mod registers;
 mod sim_blk;
 mod sim_net;

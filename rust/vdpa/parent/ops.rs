@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The operations of a vDPA device, answered for its parent.
+
+use super::{
+    adapter::{
+        Adapter,
+        State, //
+    },
+    phase::Phase,
+    setup::Draft,
+    Parent, //
+};
+use crate::{
+    bindings,
+    Asid,
+    Callback,
+    ConfigOps,
+    Features,
+    GroupId,
+    IovaRange,
+    NotificationArea,
+    Status,
+    VendorStats,
+    VqAddress,
+    VqIndex,
+    VqState, //
+};
+use core::mem;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What the driver itself writes to the status; the rest are answers.
+const WRITTEN: Status = Status::ACKNOWLEDGE
+    .with(Status::DRIVER)
+    .with(Status::FAILED);
+
+#[vtable]
+impl<P: Parent> ConfigOps for Adapter<P> {
+    type OwnerModule = P::OwnerModule;
+
+    const HAS_KICK_VQ_WITH_DATA: bool = P::HAS_KICK_WITH_DATA;
+    const HAS_GET_VENDOR_VQ_STATS: bool = P::HAS_STATS;
+    const HAS_GET_VQ_NOTIFICATION: bool = P::HAS_DOORBELLS;
+    const HAS_GET_VQ_IRQ: bool = P::HAS_IRQ;
+    const HAS_SUSPEND: bool = P::HAS_SUSPEND;
+    const HAS_RESUME: bool = P::HAS_SUSPEND;
+    const HAS_GET_IOVA_RANGE: bool = P::HAS_IOVA_RANGE;
+    const HAS_GET_VQ_NUM_MIN: bool = P::HAS_SIZE_MIN;
+    const HAS_SET_GROUP_ASID: bool = P::HAS_SET_ASID;
+
+    fn set_vq_address(&self, vq: VqIndex, address: VqAddress) -> Result {
+        let mut state = self.state.lock();
+        let draft = state.drafts.get_mut(usize::from(vq)).ok_or(EINVAL)?;
+
+        draft.address = address;
+        Ok(())
+    }
+
+    fn set_vq_num(&self, vq: VqIndex, num: u32) {
+        if let Some(draft) = self.state.lock().drafts.get_mut(usize::from(vq)) {
+            draft.num = Some(num);
+        }
+    }
+
+    #[inline]
+    fn kick_vq(&self, vq: VqIndex) {
+        self.parent.kick(vq);
+    }
+
+    #[inline]
+    fn kick_vq_with_data(&self, vq: VqIndex, data: u32) {
+        self.parent.kick_with_data(vq, data);
+    }
+
+    fn vq_callback(&self, vq: VqIndex) -> Option<Arc<Callback>> {
+        self.events.queue(vq).cloned()
+    }
+
+    fn config_callback(&self) -> Option<Arc<Callback>> {
+        Some(self.events.config().clone())
+    }
+
+    fn set_vq_ready(&self, vq: VqIndex, ready: bool) {
+        let mut state = self.state.lock();
+
+        match (Self::is_enabled(&state, vq), ready) {
+            (false, true) => self.enable(&mut state, vq),
+            (true, false) => self.disable(&mut state, vq),
+            _ => {}
+        }
+    }
+
+    fn get_vq_ready(&self, vq: VqIndex) -> bool {
+        Self::is_enabled(&self.state.lock(), vq)
+    }
+
+    fn set_vq_state(&self, vq: VqIndex, vq_state: VqState) -> Result {
+        let mut state = self.state.lock();
+
+        if Self::is_started(&state, vq) {
+            return Err(EBUSY);
+        }
+        let draft = state.drafts.get_mut(usize::from(vq)).ok_or(EINVAL)?;
+        draft.state = Some(vq_state);
+        Ok(())
+    }
+
+    fn get_vq_state(&self, vq: VqIndex) -> Result<VqState> {
+        let state = self.state.lock();
+        let draft = state.drafts.get(usize::from(vq)).ok_or(EINVAL)?;
+
+        if Self::is_started(&state, vq) {
+            return self.parent.queue_state(vq);
+        }
+        let features = state.phase.features().unwrap_or_default();
+        let packed = features.has(bindings::VIRTIO_F_RING_PACKED);
+
+        Ok(draft.state.unwrap_or(VqState::initial(packed)))
+    }
+
+    fn get_vendor_vq_stats(&self, vq: VqIndex, stats: &mut VendorStats<'_>) -> Result {
+        self.parent.stats(vq, stats)
+    }
+
+    fn get_vq_notification(&self, vq: VqIndex) -> NotificationArea {
+        self.parent.doorbells(vq)
+    }
+
+    fn get_vq_irq(&self, vq: VqIndex) -> Result<u32> {
+        self.parent.irq(vq)
+    }
+
+    fn get_vq_size(&self, vq: VqIndex) -> u16 {
+        let state = self.state.lock();
+        let max = self.parent.size_max(vq);
+
+        // Before the driver has decided, what it may decide.
+        if !state.phase.status().has(Status::DRIVER_OK) {
+            return max;
+        }
+        state
+            .drafts
+            .get(usize::from(vq))
+            .and_then(|draft| draft.num)
+            .and_then(|num| u16::try_from(num).ok())
+            .unwrap_or(max)
+    }
+
+    fn get_vq_align(&self) -> u32 {
+        self.parent.align()
+    }
+
+    fn get_vq_group(&self, vq: VqIndex) -> GroupId {
+        self.parent.group(vq)
+    }
+
+    fn get_device_features(&self) -> Features {
+        self.parent.features()
+    }
+
+    fn get_backend_features(&self) -> u64 {
+        1 << bindings::VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK
+    }
+
+    fn set_driver_features(&self, features: Features) -> Result {
+        let offered = self.parent.features();
+        // Virtio 1.3, section 2.2.1: the driver must not accept what was not offered.
+        let unknown = features.difference(offered);
+        let mut state = self.state.lock();
+        let Phase::Initial(initial) = &mut state.phase else {
+            return Err(EBUSY);
+        };
+
+        initial.accept(None);
+        if offered.has(bindings::VIRTIO_F_ACCESS_PLATFORM)
+            && !features.has(bindings::VIRTIO_F_ACCESS_PLATFORM)
+        {
+            // No features at all are what a bus sets for a driver that has not said any.
+            if !features.is_empty() {
+                self.refuse(fmt!(
+                    "the driver does not accept VIRTIO_F_ACCESS_PLATFORM (bit 33), but must"
+                ));
+            }
+            return Err(EINVAL);
+        }
+        if !unknown.is_empty() {
+            self.refuse(fmt!(
+                "the driver accepts features {:#x}, which are not offered",
+                unknown.0
+            ));
+            return Err(EINVAL);
+        }
+        initial.accept(Some(features));
+        Ok(())
+    }
+
+    fn get_driver_features(&self) -> Features {
+        self.state.lock().phase.features().unwrap_or_default()
+    }
+
+    fn get_vq_num_max(&self) -> u16 {
+        self.queues()
+            .map(|vq| self.parent.size_max(vq))
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn get_vq_num_min(&self) -> u16 {
+        self.parent.size_min()
+    }
+
+    fn get_device_id(&self) -> u32 {
+        self.parent.device_id()
+    }
+
+    fn get_vendor_id(&self) -> u32 {
+        self.parent.vendor_id()
+    }
+
+    fn get_status(&self) -> Status {
+        let state = self.state.lock();
+        let status = state.phase.status().with(state.written);
+
+        if self.events.is_broken() {
+            status.with(Status::NEEDS_RESET)
+        } else {
+            status
+        }
+    }
+
+    fn set_status(&self, status: Status) {
+        let mut guard = self.state.lock();
+        let state: &mut State = &mut guard;
+
+        state.written = state.written.with(status.intersection(WRITTEN));
+        state.phase = match mem::take(&mut state.phase) {
+            Phase::Initial(initial) if status.has(Status::FEATURES_OK) => self.negotiate(initial),
+            phase => phase,
+        };
+        if status.has(Status::DRIVER_OK) {
+            match mem::take(&mut state.phase) {
+                Phase::Negotiated(negotiated) => self.start(state, negotiated),
+                phase => {
+                    if matches!(phase, Phase::Initial(_)) {
+                        self.refuse(fmt!(
+                            "DRIVER_OK is refused: no features were negotiated (FEATURES_OK)"
+                        ));
+                    }
+                    state.phase = phase;
+                }
+            }
+        }
+        if status.has(Status::FAILED) && !matches!(state.phase, Phase::Stopped(_)) {
+            self.keep_states(state);
+            self.stop(state);
+        }
+    }
+
+    fn reset(&self) -> Result {
+        let mut state = self.state.lock();
+        let result = self.parent.reset();
+
+        state.phase = Phase::default();
+        state.written = Status::default();
+        state.drafts.fill(Draft::default());
+        state.asids.fill(Asid(0));
+        self.events.reset();
+        result
+    }
+
+    fn suspend(&self) -> Result {
+        let mut guard = self.state.lock();
+        let state: &mut State = &mut guard;
+
+        if !matches!(state.phase, Phase::Running(_)) {
+            return Ok(());
+        }
+        self.parent.suspend()?;
+        self.events.pause();
+        self.keep_states(state);
+        state.phase = match mem::take(&mut state.phase) {
+            Phase::Running(running) => Phase::Suspended(running.suspend()),
+            phase => phase,
+        };
+        Ok(())
+    }
+
+    fn resume(&self) -> Result {
+        let mut guard = self.state.lock();
+        let state: &mut State = &mut guard;
+
+        state.phase = match mem::take(&mut state.phase) {
+            Phase::Suspended(suspended) => Phase::Running(suspended.resume()),
+            phase => {
+                state.phase = phase;
+                return Ok(());
+            }
+        };
+        if self.events.is_broken() {
+            return Ok(());
+        }
+        self.events.begin();
+        self.start_all(state, true);
+        Ok(())
+    }
+
+    fn get_config_size(&self) -> usize {
+        self.parent.config_size()
+    }
+
+    fn get_config(&self, offset: usize, buf: &mut [u8]) {
+        self.parent.read_config(offset, buf);
+    }
+
+    fn set_config(&self, offset: usize, buf: &[u8]) {
+        self.parent.write_config(offset, buf);
+    }
+
+    fn get_generation(&self) -> u32 {
+        let generation = self.parent.config_generation();
+
+        generation.wrapping_add(self.events.generation())
+    }
+
+    fn get_iova_range(&self) -> IovaRange {
+        self.parent.iova_range()
+    }
+
+    fn set_group_asid(&self, group: GroupId, asid: Asid) -> Result {
+        let mut state = self.state.lock();
+        let slot = state.asids.get_mut(group.0 as usize).ok_or(EINVAL)?;
+
+        self.parent.set_asid(group, asid)?;
+        *slot = asid;
+        Ok(())
+    }
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory of a process that is not there: it is noted while a device works, and waited for when
+//! GuestMemory of a process that is not there: it is noted while a device works, and waited for when
 //! nothing is held.
 
 use crate::{
@@ -18,7 +18,7 @@ use kernel::{
 /// How many pages can be given up at a time; one more, and everything that is absent is.
 const GIVEN_UP: usize = 8;
 
-/// Memory of a process, to be brought in.
+/// GuestMemory of a process, to be brought in.
 #[derive(Clone, Copy)]
 struct Wanted {
     addr: usize,
@@ -28,7 +28,7 @@ struct Wanted {
     changes: i64,
 }
 
-/// Memory of a process that was not there.
+/// GuestMemory of a process that was not there.
 pub(crate) struct Absence {
     /// What was refused first since the last [`SoftIommu::lock`].
     wanted: Cell<Option<Wanted>>,
@@ -124,7 +124,7 @@ impl SoftIommu {
     /// Has the memory of the process brought in that was refused with `EAGAIN` since the last
     /// [`lock`](Self::lock). Returns whether it is worth a new try: there was such memory.
     ///
-    /// Memory that there is not is refused with `EFAULT` in the next round, and so on until a round
+    /// GuestMemory that there is not is refused with `EFAULT` in the next round, and so on until a round
     /// has nothing refused with `EAGAIN`: so each chain comes to an end.
     ///
     /// # Context
@@ -134,6 +134,7 @@ impl SoftIommu {
     /// system, `userfaultfd(2)`), for ever if that does not answer, but no longer than until
     /// mappings change, the device is unbound from the process, or [`interrupt`](Self::interrupt)
     /// or [`end`](Self::end) is called.
+    #[inline]
     pub fn bring_in(&self) -> bool {
         let wanted = self.absence.lock().wanted.get();
         let Some(Wanted {

@@ -28,6 +28,10 @@ use kernel::{
     },
     types::NotThreadSafe, //
 };
+use virtqueue::{
+    Fault,
+    Refusal, //
+};
 
 /// The current kernel thread has taken on the address space of a process, and does not wait for
 /// memory of it to be brought in: what is not there is refused.
@@ -145,7 +149,7 @@ impl Block {
 /// # Invariants
 ///
 /// Unless it came from [`Translation::Process`], `ptr` is the address, in the kernel's direct map,
-/// of `len` bytes that the consumer has given to the device, for as long as the [`Memory`] it came
+/// of `len` bytes that the consumer has given to the device, for as long as the [`GuestMemory`] it came
 /// from exists.
 struct Piece {
     ptr: *mut u8,
@@ -168,7 +172,7 @@ struct Piece {
 /// # Context
 ///
 /// May sleep, but does not wait for memory of a process.
-pub struct Memory<'a> {
+pub struct GuestMemory<'a> {
     translation: Translation<'a>,
     /// A virtqueue's rings are read and written all the time and lie in one or two mappings.
     last: Cell<Option<Last>>,
@@ -178,7 +182,7 @@ pub struct Memory<'a> {
     _thread: PhantomData<NotThreadSafe>,
 }
 
-impl<'a> Memory<'a> {
+impl<'a> GuestMemory<'a> {
     #[inline]
     pub(crate) fn new(translation: Translation<'a>) -> Self {
         Self {
@@ -195,6 +199,12 @@ impl<'a> Memory<'a> {
     #[inline]
     pub fn allow(&self, pieces: u32) -> u32 {
         self.allowance.replace(pieces)
+    }
+
+    /// Has at least so many pieces be allowed, however many were looked for.
+    #[inline]
+    pub fn allow_at_least(&self, pieces: u32) {
+        self.allowance.set(self.allowance.get().max(pieces));
     }
 
     #[inline]
@@ -474,7 +484,7 @@ impl<'a> Memory<'a> {
     /// Copies `len` bytes from bus address `from` to bus address `to` of `other`, without going
     /// through a buffer where both are physical memory.
     #[inline]
-    pub fn copy_to(&self, from: u64, other: &Memory<'_>, to: u64, len: usize) -> Result {
+    pub fn copy_to(&self, from: u64, other: &GuestMemory<'_>, to: u64, len: usize) -> Result {
         if self.is_physical() {
             return self.for_each_piece(from, len, Access::Read, |piece, done| {
                 let to = to.checked_add(done as u64).ok_or(EFAULT)?;
@@ -553,6 +563,7 @@ impl<'a> Memory<'a> {
 
     /// Why a process's memory was not reached.
     #[cold]
+    #[inline]
     fn absent(&self, ptr: *const u8, len: usize, access: Access) -> Error {
         match self.translation {
             Translation::Process { absence, .. } => {
@@ -562,6 +573,61 @@ impl<'a> Memory<'a> {
             }
             _ => EFAULT,
         }
+    }
+}
+
+/// What the engine makes of an error.
+#[inline]
+fn fault_at<T>(addr: u64, result: Result<T>) -> Result<T, Fault> {
+    result.map_err(|error| Fault {
+        addr,
+        refusal: match error {
+            EFAULT => Refusal::NotMapped,
+            EAGAIN => Refusal::NotPresent,
+            _ => Refusal::NotPermitted,
+        },
+    })
+}
+
+impl virtqueue::Memory for GuestMemory<'_> {
+    #[inline]
+    fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        fault_at(addr, self.read(addr, buf))
+    }
+
+    #[inline]
+    fn write(&self, addr: u64, buf: &[u8]) -> Result<(), Fault> {
+        fault_at(addr, self.write(addr, buf))
+    }
+
+    #[inline]
+    fn load_acquire(&self, addr: u64) -> Result<u16, Fault> {
+        fault_at(addr, self.load_acquire_u16(addr))
+    }
+
+    #[inline]
+    fn store_release(&self, addr: u64, value: u16) -> Result<(), Fault> {
+        fault_at(addr, self.store_release_u16(addr, value))
+    }
+
+    #[inline]
+    fn barrier(&self) {
+        self.full_barrier();
+    }
+
+    #[inline]
+    fn copy_to(&self, src: u64, memory: &Self, dst: u64, len: usize) -> Result<(), Fault> {
+        fault_at(src, self.copy_to(src, memory, dst, len))
+    }
+
+    #[inline]
+    fn read_array<const N: usize>(&self, addr: u64) -> Result<[u8; N], Fault> {
+        fault_at(addr, self.read_array(addr))
+    }
+
+    #[inline]
+    fn write_array<const N: usize>(&self, addr: u64, bytes: [u8; N]) -> Result<(), Fault> {
+        fault_at(addr, self.write_array(addr, bytes))
     }
 }
 

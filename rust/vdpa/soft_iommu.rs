@@ -13,10 +13,10 @@ use crate::{
     },
     sorted::partition_point,
     Asid,
+    GuestMemory, //
     Iotlb,
     IovaRange,
     MapRange,
-    Memory, //
 };
 use kernel::{
     mm::Mm,
@@ -221,6 +221,7 @@ impl SoftIommu {
     /// # Context
     ///
     /// A process or a thread of the kernel; may sleep.
+    #[inline]
     pub fn check(&self, asid: Asid, iova: u64, len: u64, write: bool) -> Result {
         let tables = self.tables.lock();
         let space = tables.space(asid).ok_or(EFAULT)?;
@@ -415,8 +416,8 @@ pub struct IommuGuard<'a>(View<'a>);
 impl IommuGuard<'_> {
     /// The memory that is reached through an address space; for one that does not exist, none is.
     #[inline]
-    pub fn memory(&self, asid: Asid) -> Memory<'_> {
-        Memory::new(match &self.0 {
+    pub fn memory(&self, asid: Asid) -> GuestMemory<'_> {
+        GuestMemory::new(match &self.0 {
             View::Physical(tables) => match tables.space(asid) {
                 Some(space) if space.untouched && tables.kernel_driver => Translation::Identity,
                 // Addresses of a process that the device is not bound to any more lead nowhere.

@@ -5,9 +5,10 @@
 //! A vDPA device moves data as the virtio specification says, while its control path is the
 //! vendor's. On the vDPA bus there are two sides:
 //!
-//! - A *parent* is the driver of such a device. It implements [`ConfigOps`], and with
-//!   [`mgmt::Operations`] it lets users make devices with `vdpa dev add`. For parents that are PCI
-//!   functions there is the module `pci`.
+//! - A *parent* is the driver of such a device. One for a device in software implements
+//!   [`software::Model`]; one for hardware [`parent::Parent`], or [`ConfigOps`], which is all that
+//!   can be asked of a device. With [`mgmt::Operations`] it lets users make devices with `vdpa dev
+//!   add`. For parents that are PCI functions there is the module `pci`.
 //! - A *consumer* is a driver on the bus, which makes use of devices: [`driver::Driver`] and
 //!   [`Device`]. One of them turns devices into virtio devices for the kernel's own drivers, with
 //!   the [`virtio`] module.
@@ -84,6 +85,7 @@ mod ratelimit;
 mod root_device;
 pub mod rwsem;
 mod soft_iommu;
+pub mod software;
 pub mod sorted;
 mod stats;
 mod types;
@@ -134,7 +136,7 @@ pub use self::{
         MapFile,
         Segment, //
     },
-    memory::Memory,
+    memory::GuestMemory,
     pin::{
         Charge,
         PinnedRun,
@@ -148,7 +150,10 @@ pub use self::{
         SetMap,
         SoftDma, //
     },
-    random::random_mac,
+    random::{
+        random_bytes,
+        random_mac, //
+    },
     ratelimit::RateLimit,
     root_device::RootDevice,
     soft_iommu::{

@@ -2,18 +2,6 @@
 
 //! A block device that keeps its data in memory.
 
-use crate::{
-    memory::GuestMemory,
-    queue::{
-        Outcome,
-        Progress,
-        Queue, //
-    },
-    sim::{
-        self,
-        Model, //
-    },
-};
 use core::ops::Range;
 use kernel::{
     new_mutex,
@@ -28,19 +16,22 @@ use vdpa::{
         self,
         virtio_blk_config, //
     },
+    software::{
+        self,
+        Chain,
+        CursorError,
+        Fault,
+        Model,
+        Outcome,
+        Progress,
+        Queue,
+        Reader,
+        Refusal,
+        Writer, //
+    },
     Features,
-    GroupId,
-    IommuGuard,
-    VendorStats,
-    VqIndex, //
-};
-use virtqueue::{
-    Chain,
-    CursorError,
-    Fault,
-    Reader,
-    Refusal,
-    Writer, //
+    GuestMemory,
+    IommuGuard, //
 };
 
 /// The number of requests of a round. Others get their turn after it.
@@ -262,7 +253,7 @@ impl Blk {
         };
 
         // However many pieces the data was in.
-        moved = moved.saturating_add(memory.work());
+        memory.allow_at_least(1);
         match status.write_array([result as u8]) {
             Ok(()) => {}
             Err(CursorError::Fault(fault)) if !fault.is_final() => return Outcome::Later,
@@ -276,12 +267,11 @@ impl Blk {
     }
 }
 
+#[vtable]
 impl Model for Blk {
     const DEVICE_ID: u32 = bindings::VIRTIO_ID_BLOCK;
     const QUEUES: u32 = 1;
-    const GROUPS: u32 = 1;
-    const ADDRESS_SPACES: u32 = 1;
-    const FEATURES: Features = sim::FEATURES.union(Features::from_bits(&[
+    const FEATURES: Features = software::FEATURES.union(Features::from_bits(&[
         bindings::VIRTIO_BLK_F_FLUSH,
         bindings::VIRTIO_BLK_F_SIZE_MAX,
         bindings::VIRTIO_BLK_F_SEG_MAX,
@@ -291,13 +281,8 @@ impl Model for Blk {
         bindings::VIRTIO_BLK_F_DISCARD,
         bindings::VIRTIO_BLK_F_WRITE_ZEROES,
     ]));
-    const STATS: bool = false;
 
     type Config = [u8; CONFIG_LEN];
-
-    fn group(_vq: VqIndex) -> GroupId {
-        GroupId(0)
-    }
 
     fn config(&self) -> Self::Config {
         use core::mem::offset_of;
@@ -350,18 +335,6 @@ impl Model for Blk {
         );
         put(offset_of!(virtio_blk_config, max_write_zeroes_seg), &one);
         config
-    }
-
-    fn set_config(&mut self, _offset: usize, _buf: &[u8]) {
-        // Nothing that can be written (`writeback`) is offered.
-    }
-
-    fn reset(&mut self) {
-        // What is on the disk stays, and nothing else was set.
-    }
-
-    fn stats(&self, _vq: VqIndex, _stats: &mut VendorStats<'_>) -> Result {
-        Err(EOPNOTSUPP)
     }
 
     fn work(

@@ -2,21 +2,6 @@
 
 //! A network device that receives what it sends.
 
-use crate::{
-    memory::GuestMemory,
-    queue::{
-        Batch,
-        Filled,
-        Filling,
-        Outcome,
-        Progress,
-        Queue, //
-    },
-    sim::{
-        self,
-        Model, //
-    },
-};
 use kernel::prelude::*;
 use vdpa::{
     bindings::{
@@ -24,17 +9,26 @@ use vdpa::{
         virtio_net_config, //
     },
     mgmt,
+    software::{
+        self,
+        Batch,
+        Chain,
+        CursorError,
+        Filled,
+        Filling,
+        Model,
+        Outcome,
+        Progress,
+        Queue,
+        Reader,
+        Refusal, //
+    },
     Features,
     GroupId,
+    GuestMemory,
     IommuGuard,
     VendorStats,
     VqIndex, //
-};
-use virtqueue::{
-    Chain,
-    CursorError,
-    Reader,
-    Refusal, //
 };
 
 /// Receive, transmit and control queue: virtio 1.3, section 5.1.2.
@@ -389,19 +383,19 @@ fn initial_mac(config: &mgmt::Config) -> [u8; MAC_LEN] {
     }
 }
 
+#[vtable]
 impl Model for Net {
     const DEVICE_ID: u32 = bindings::VIRTIO_ID_NET;
     const QUEUES: u32 = 3;
     const GROUPS: u32 = 2;
     const ADDRESS_SPACES: u32 = 2;
-    const FEATURES: Features = sim::FEATURES.union(Features::from_bits(&[
+    const FEATURES: Features = software::FEATURES.union(Features::from_bits(&[
         bindings::VIRTIO_NET_F_MAC,
         bindings::VIRTIO_NET_F_STATUS,
         bindings::VIRTIO_NET_F_MTU,
         bindings::VIRTIO_NET_F_CTRL_VQ,
         bindings::VIRTIO_NET_F_CTRL_MAC_ADDR,
     ]));
-    const STATS: bool = true;
 
     type Config = [u8; CONFIG_LEN];
 

@@ -5,31 +5,28 @@
 #![deny(unsafe_code)]
 
 mod blk;
-#[expect(dead_code, reason = "only a network device can be changed")]
-mod device;
-mod memory;
-#[expect(dead_code, reason = "the network device receives, too")]
-mod queue;
-mod sim;
+mod options;
 
 use blk::{
     new_disk,
     Blk,
     Disk, //
 };
-use device::Device;
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use sim::{
-    Model,
-    Params, //
-};
+use options::options;
 use vdpa::{
     mgmt::{
         self,
         Attributes, //
+    },
+    software::{
+        self,
+        Device,
+        Model,
+        Options, //
     },
     RootDevice,
     UnregisteredDevice, //
@@ -52,7 +49,7 @@ vdpa::module_param!(vdpa_sim_blk.shared_backend: bool = false, "All devices shar
 
 /// The management device.
 struct BlkOperations {
-    params: Params,
+    options: Options,
     /// The disk of all devices, if they share one.
     shared: Option<Arc<Disk>>,
 }
@@ -72,7 +69,7 @@ impl mgmt::Operations for BlkOperations {
             None => new_disk()?,
         };
 
-        Device::create(name, config, self.params, Blk::new(disk))
+        software::create(name, config, self.options, Blk::new(disk))
     }
 }
 
@@ -87,7 +84,7 @@ struct VdpaSimBlk {
 impl kernel::InPlaceModule for VdpaSimBlk {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let params = Params::new(
+            let options = options(
                 batch_mapping.value(),
                 max_iotlb_entries.value(),
                 use_va.value(),
@@ -108,7 +105,7 @@ impl kernel::InPlaceModule for VdpaSimBlk {
                         features: Blk::FEATURES,
                         max_virtqueues: Blk::QUEUES,
                     },
-                    BlkOperations { params, shared },
+                    BlkOperations { options, shared },
                 ),
                 _root: root,
             }))

@@ -4,23 +4,22 @@
 
 #![deny(unsafe_code)]
 
-mod device;
-mod memory;
 mod net;
-mod queue;
-mod sim;
+mod options;
 
-use device::Device;
 use kernel::prelude::*;
 use net::Net;
-use sim::{
-    Model,
-    Params, //
-};
+use options::options;
 use vdpa::{
     mgmt::{
         self,
         Attributes, //
+    },
+    software::{
+        self,
+        Device,
+        Model,
+        Options, //
     },
     RootDevice,
     UnregisteredDevice, //
@@ -41,7 +40,7 @@ vdpa::module_param!(
 );
 
 /// The management device.
-struct NetOperations(Params);
+struct NetOperations(Options);
 
 #[vtable]
 impl mgmt::Operations for NetOperations {
@@ -53,13 +52,13 @@ impl mgmt::Operations for NetOperations {
         name: &CStr,
         config: &mgmt::Config,
     ) -> Result<UnregisteredDevice<Self::Device>> {
-        Device::create(name, config, self.0, Net::new(config))
+        software::create(name, config, self.0, Net::new(config))
     }
 
     fn dev_set_attr(&self, device: &Self::Device, config: &mgmt::Config) -> Result {
         let mac = config.mac().ok_or(EOPNOTSUPP)?;
 
-        device.change(|net| net.set_mac(mac));
+        device.parent().change(|net| net.set_mac(mac));
         Ok(())
     }
 }
@@ -75,7 +74,7 @@ struct VdpaSimNet {
 impl kernel::InPlaceModule for VdpaSimNet {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let params = Params::new(
+            let options = options(
                 batch_mapping.value(),
                 max_iotlb_entries.value(),
                 use_va.value(),
@@ -93,7 +92,7 @@ impl kernel::InPlaceModule for VdpaSimNet {
                         features: Net::FEATURES,
                         max_virtqueues: Net::QUEUES,
                     },
-                    NetOperations(params),
+                    NetOperations(options),
                 ),
                 _root: root,
             }))

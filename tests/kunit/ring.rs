@@ -3,10 +3,15 @@
 //! The driver's side of a split virtqueue, as far as tests of devices need it: virtio 1.3, section
 //! 2.7.
 
-use crate::memory::GuestMemory;
 use kernel::prelude::*;
-use vdpa::VqAddress;
-use virtqueue::Memory;
+use vdpa::{
+    parent::VqSetup,
+    Asid,
+    GuestMemory,
+    VqAddress,
+    VqIndex,
+    VqState, //
+};
 
 /// The number of descriptors.
 pub(crate) const SIZE: u16 = 16;
@@ -50,6 +55,17 @@ impl Ring {
             driver: self.base + AVAIL,
             device: self.base + USED,
         }
+    }
+
+    /// What a device is told of it.
+    pub(crate) fn setup(&self) -> Result<VqSetup> {
+        Ok(VqSetup {
+            index: VqIndex::new(0, 1).ok_or(EINVAL)?,
+            address: self.address(),
+            size: SIZE,
+            state: VqState::initial(false),
+            asid: Asid(0),
+        })
     }
 
     /// Makes a chain available, with its descriptors from `head` on.

@@ -8,20 +8,13 @@ use crate::{
         new_disk,
         Blk, //
     },
-    memory::GuestMemory,
     pages::Guest,
-    queue::{
-        Progress,
-        Queue, //
-    },
     ring::{
         get,
         put,
         Buffer,
-        Ring,
-        SIZE, //
+        Ring, //
     },
-    sim::Model, //
 };
 use kernel::{
     new_mutex,
@@ -41,8 +34,14 @@ use vdpa::{
         VIRTIO_BLK_T_OUT,
         VIRTIO_BLK_T_WRITE_ZEROES, //
     },
+    software::{
+        Model,
+        Progress,
+        Queue, //
+    },
     Asid,
     Features,
+    GuestMemory,
     IommuGuard, //
 };
 
@@ -75,7 +74,7 @@ impl<'a> Disk<'a> {
             features: Blk::FEATURES,
             ring: Ring::new(BASE),
             iommu,
-            memory: GuestMemory::new(iommu, Asid(0)),
+            memory: iommu.memory(Asid(0)),
             done: 0,
         }
     }
@@ -149,10 +148,8 @@ fn with_disk(disk: Arc<blk::Disk>, f: impl FnOnce(&mut Disk<'_>) -> Result) -> R
     let guest = Guest::new(BASE, 4)?;
     let mut queue = Queue::new()?;
 
-    queue.address = Ring::new(BASE).address();
-    queue.num = SIZE.into();
     queue
-        .start(Blk::FEATURES, guest.iommu())
+        .start(Blk::FEATURES, &Ring::new(BASE).setup()?, guest.iommu())
         .map_err(|_| EINVAL)?;
     let iommu = guest.lock()?;
     let mut disk = Disk::new(&iommu, queue, disk);

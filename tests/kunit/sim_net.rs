@@ -3,13 +3,8 @@
 //! The simulated network device: frames and commands, good ones and others.
 
 use crate::{
-    memory::GuestMemory,
     net::Net,
     pages::Guest,
-    queue::{
-        Progress,
-        Queue, //
-    },
     ring::{
         get,
         put,
@@ -17,14 +12,19 @@ use crate::{
         Ring,
         SIZE, //
     },
-    sim::Model, //
 };
 use kernel::prelude::*;
 use vdpa::{
     bindings,
     mgmt,
+    software::{
+        Model,
+        Progress,
+        Queue, //
+    },
     Asid,
     Features,
+    GuestMemory,
     IommuGuard, //
 };
 
@@ -79,7 +79,7 @@ impl<'a> Link<'a> {
             queues,
             rings: rings(),
             iommu,
-            memory: GuestMemory::new(iommu, Asid(0)),
+            memory: iommu.memory(Asid(0)),
         }
     }
 
@@ -141,9 +141,9 @@ fn with_link(f: impl FnOnce(&mut Link<'_>) -> Result) -> Result {
     let mut queues = [Queue::new()?, Queue::new()?, Queue::new()?];
 
     for (queue, ring) in queues.iter_mut().zip(&rings()) {
-        queue.address = ring.address();
-        queue.num = SIZE.into();
-        queue.start(features(), guest.iommu()).map_err(|_| EINVAL)?;
+        queue
+            .start(features(), &ring.setup()?, guest.iommu())
+            .map_err(|_| EINVAL)?;
     }
     let iommu = guest.lock()?;
     let mut link = Link::new(&iommu, queues);

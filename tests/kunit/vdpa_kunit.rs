@@ -69,17 +69,9 @@ mod numbered;
 /// What is tested of `samples/vdpa_sim`.
 #[path = "../../samples/vdpa_sim/blk.rs"]
 mod blk;
-#[path = "../../samples/vdpa_sim/memory.rs"]
-mod memory;
 #[expect(dead_code, reason = "models are tested without the device around them")]
 #[path = "../../samples/vdpa_sim/net.rs"]
 mod net;
-#[expect(dead_code, reason = "models are tested without the device around them")]
-#[path = "../../samples/vdpa_sim/queue.rs"]
-mod queue;
-#[expect(dead_code, reason = "models are tested without the device around them")]
-#[path = "../../samples/vdpa_sim/sim.rs"]
-mod sim;
 
 /// What is tested of `vdpa_core`, and its suite.
 mod genl;

@@ -3,7 +3,6 @@
 //! The virtqueue engine: the vectors that the host has, over memory of a guest.
 
 use crate::{
-    memory::GuestMemory,
     pages::Guest,
     vectors::{
         BASE,
@@ -25,7 +24,7 @@ mod tests {
     fn every_vector() -> Result {
         let guest = Guest::new(BASE, LEN / PAGE_SIZE)?;
         let iommu = guest.lock()?;
-        let memory = GuestMemory::new(&iommu, Asid(0));
+        let memory = iommu.memory(Asid(0));
         let mut failed = 0;
 
         for vector in VECTORS {
@@ -42,7 +41,7 @@ mod tests {
     fn no_vector_passes_without_memory() -> Result {
         let guest = Guest::new(BASE, 1)?;
         let iommu = guest.lock()?;
-        let memory = GuestMemory::new(&iommu, Asid(1));
+        let memory = iommu.memory(Asid(1));
 
         for vector in VECTORS {
             check_eq!(vector.run(&memory), Err("the memory is not there"));

@@ -3,7 +3,6 @@
 //! The virtqueue engine: a device that works, over memory of a guest.
 
 use crate::{
-    memory::GuestMemory,
     pages::Guest,
     ring::{
         get,
@@ -63,7 +62,7 @@ mod tests {
     fn bytes_go_through_in_order() -> Result {
         let guest = Guest::new(BASE, 3)?;
         let iommu = guest.lock()?;
-        let memory = GuestMemory::new(&iommu, Asid(0));
+        let memory = iommu.memory(Asid(0));
         let mut driver = Ring::new(BASE);
         let mut device = split(&driver, false)?;
         let mut storage = [Segment::EMPTY; 8];
@@ -104,7 +103,7 @@ mod tests {
     fn the_event_index_says_when_to_notify() -> Result {
         let guest = Guest::new(BASE, 3)?;
         let iommu = guest.lock()?;
-        let memory = GuestMemory::new(&iommu, Asid(0));
+        let memory = iommu.memory(Asid(0));
         let mut driver = Ring::new(BASE);
         let mut device = split(&driver, true)?;
         let mut storage = [Segment::EMPTY; 8];
@@ -133,7 +132,7 @@ mod tests {
     fn buffers_that_are_not_mapped_are_faults() -> Result {
         let guest = Guest::new(BASE, 3)?;
         let iommu = guest.lock()?;
-        let memory = GuestMemory::new(&iommu, Asid(0));
+        let memory = iommu.memory(Asid(0));
         let mut driver = Ring::new(BASE);
         let mut device = split(&driver, false)?;
         let mut storage = [Segment::EMPTY; 8];
@@ -156,7 +155,7 @@ mod tests {
     fn a_ring_that_is_not_mapped_can_be_neither_read_nor_written() -> Result {
         let guest = Guest::new(BASE, 1)?;
         let iommu = guest.lock()?;
-        let memory = GuestMemory::new(&iommu, Asid(0));
+        let memory = iommu.memory(Asid(0));
         let mut driver = Ring::new(BASE);
         let mut storage = [Segment::EMPTY; 8];
 
@@ -195,7 +194,7 @@ mod tests {
     fn another_device_goes_on_where_one_stopped() -> Result {
         let guest = Guest::new(BASE, 3)?;
         let iommu = guest.lock()?;
-        let memory = GuestMemory::new(&iommu, Asid(0));
+        let memory = iommu.memory(Asid(0));
         let mut driver = Ring::new(BASE);
         let mut storage = [Segment::EMPTY; 8];
         let mut state = SplitState { avail_index: 0 };

@@ -2,7 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: a parent that fails in each step, and what the transport asks of one that does not
-# modules: ours/vdpa ours/virtio_vdpa ours/vdpa_test ours/vdpa_null ours/vdpa_sim_net stock/virtio_net
+# modules: ours/vdpa ours/virtio_vdpa ours/vdpa_test ours/vdpa_sim_net stock/virtio_net
 # tools: vdpa guest
 # cpus: 2
 # timeout: 120
@@ -79,9 +79,6 @@ check "the transmit queue was, too" eval "ip link set $interface down && [ \$(st
 check "the data names the virtqueue" eval "[ \$((\$(stat 1 'last data') & 0xffff)) = 1 ]"
 check "the device is deleted" vdpa dev del test0
 
-load ours/vdpa_null
-check "the sample device is made" vdpa dev add name null0 mgmtdev vdpa_null
-check "and taken" test -e /sys/bus/vdpa/devices/null0/virtio0
-check "all is unloaded" unload vdpa_null vdpa_test
+check "all is unloaded" unload vdpa_test
 checks guest counts --compare /tmp/before --slack-kb 2048
 check "and the bus" unload virtio_vdpa vdpa

@@ -117,7 +117,8 @@ pub trait Parent: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any. The device is [reset](Self::reset) then, and the driver told that it has to be.
+    /// Any. The device is [reset](Self::reset) then, DRIVER_OK is not set, and the driver is told
+    /// that the device needs a reset.
     fn start(&self, features: Features, queues: &[VqSetup]) -> Result {
         let _ = features;
         queues.iter().try_for_each(|queue| self.start_queue(queue))
@@ -127,7 +128,7 @@ pub trait Parent: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As for [`start`](Self::start).
+    /// Any. The device is [reset](Self::reset) then, and the driver told that it has to be.
     fn start_queue(&self, queue: &VqSetup) -> Result;
 
     /// Stops a virtqueue.
@@ -155,7 +156,7 @@ pub trait Parent: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As for [`start`](Self::start).
+    /// Any, where the device stays suspended as it was.
     fn resume(&self, features: Features, queues: &[VqSetup]) -> Result {
         self.start(features, queues)
     }

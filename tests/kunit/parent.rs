@@ -59,6 +59,7 @@ enum Fail {
     Never,
     Negotiate,
     Start,
+    Resume,
     StopQueue,
 }
 
@@ -173,6 +174,7 @@ impl Parent for Probe {
     }
 
     fn resume(&self, _features: Features, queues: &[VqSetup]) -> Result {
+        self.fails(Fail::Resume)?;
         self.begin(Doing::Pause, queues)
     }
 
@@ -392,9 +394,51 @@ mod tests {
 
         bed.parent().parent().told.lock().fail = Fail::Start;
         check_eq!(cause(&bed, DriverOk)?, 0);
-        check_eq!(status(&bed)?, 0x4f);
+        check_eq!(status(&bed)?, 0x4b);
         check_eq!(bed.parent().parent().told.lock().doing, Doing::Nothing);
         check_eq!(bed.parent().parent().told.lock().resets, 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_device_that_does_not_go_on_stays_suspended() -> Result {
+        let bed = with_queue(ADDRESS, 32, &[DriverOk, Suspend])?;
+
+        bed.parent().parent().told.lock().fail = Fail::Resume;
+        check_eq!(cause(&bed, Resume)?, EIO.to_errno());
+        check_eq!(status(&bed)?, 0x0f);
+        check_eq!(bed.parent().parent().told.lock().doing, Doing::Pause);
+        bed.parent().parent().told.lock().fail = Fail::Never;
+        check_eq!(cause(&bed, Resume)?, 0);
+        check_eq!(bed.parent().parent().told.lock().doing, Doing::Work);
+
+        // But with what makes no sense it cannot.
+        check_eq!(cause(&bed, Suspend)?, 0);
+        bed.with(|dev| op!(dev, set_vq_num, 0, 3))?;
+        check_eq!(cause(&bed, Resume)?, EINVAL.to_errno());
+        check_eq!(status(&bed)?, 0x4f);
+        check_eq!(bed.parent().parent().told.lock().doing, Doing::Nothing);
+        Ok(())
+    }
+
+    #[test]
+    fn a_driver_that_gives_up_leaves_virtqueues_where_they_stand() -> Result {
+        let state = |bed: &Bed<Adapter<Probe>>| {
+            let mut raw = VqState::initial(false).to_raw();
+
+            bed.with(|dev| op!(dev, get_vq_state, 0, &mut raw))?;
+            Ok::<_, Error>(VqState::from_raw(&raw, false))
+        };
+        let set = VqState::Split { avail_index: 5 };
+
+        let bed = with_queue(ADDRESS, 32, &[])?;
+        bed.with(|dev| op!(dev, set_vq_state, 0, &set.to_raw()))?;
+        check_eq!(cause(&bed, Failed)?, 0);
+        check_eq!(state(&bed)?, set);
+        drop(bed);
+
+        let bed = with_queue(ADDRESS, 32, &[DriverOk, Failed])?;
+        check_eq!(state(&bed)?, VqState::Split { avail_index: 77 });
         Ok(())
     }
 
@@ -450,7 +494,7 @@ mod tests {
         ] {
             let bed = with_queue(address, num, &[DriverOk])?;
 
-            check_eq!(status(&bed)?, 0x4f);
+            check_eq!(status(&bed)?, 0x4b);
             check!(queue(&bed, 0).is_none());
             check_eq!(bed.parent().parent().told.lock().doing, Doing::Nothing);
 

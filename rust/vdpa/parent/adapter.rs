@@ -6,7 +6,6 @@ use super::{
     events::Events,
     phase::{
         Initial,
-        Negotiated,
         Phase, //
     },
     setup::{
@@ -154,41 +153,37 @@ impl<P: Parent> Adapter<P> {
     }
 
     /// Starts all virtqueues that are enabled, the first time or, after the device was suspended,
-    /// `again`. If that cannot be, the device is reset, and stopped until it is once more.
+    /// `again`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where what the driver has set makes no sense, which it is told then; those of the
+    /// parent.
     #[inline(never)]
-    pub(super) fn start_all(&self, state: &mut State, again: bool) {
+    pub(super) fn start_all(&self, state: &mut State, again: bool) -> Result {
         let features = state.phase.features().unwrap_or_default();
-        let mut ok = true;
 
+        // From now on there is something to be told of.
+        self.events.begin();
         state.setups.clear();
         for vq in self.queues() {
-            if ok && Self::is_enabled(state, vq) {
-                match self.check(state, vq) {
-                    // There is room for each.
-                    Some(setup) => drop(state.setups.push_within_capacity(setup)),
-                    None => ok = false,
-                }
+            if Self::is_enabled(state, vq) {
+                let setup = self.check(state, vq).ok_or(EINVAL)?;
+
+                // There is room for each.
+                state.setups.push_within_capacity(setup)?;
             }
         }
-        if ok {
-            let result = if again {
-                self.parent.resume(features, &state.setups)
-            } else {
-                self.parent.start(features, &state.setups)
-            };
-
-            ok = result
-                .inspect_err(|error| self.give_up(fmt!("not started: {:?}", error)))
-                .is_ok();
-        }
-        if !ok {
-            self.stop(state);
-            return;
+        if again {
+            self.parent.resume(features, &state.setups)?;
+        } else {
+            self.parent.start(features, &state.setups)?;
         }
         // What was announced before was not heard.
         for setup in &state.setups {
             self.parent.kick(setup.index);
         }
+        Ok(())
     }
 
     /// Stops the device until it is reset, as some of it may have been started.
@@ -205,13 +200,42 @@ impl<P: Parent> Adapter<P> {
         }
     }
 
-    pub(super) fn start(&self, state: &mut State, negotiated: Negotiated) {
-        state.phase = Phase::Running(negotiated.start());
-        self.events.begin();
-        self.start_all(state, false);
+    /// The driver is ready. If the device is not, DRIVER_OK is not set, and the driver told that it
+    /// has to be reset.
+    pub(super) fn start(&self, state: &mut State) {
+        if let Err(error) = self.start_all(state, false) {
+            self.give_up(fmt!("not started: {:?}", error));
+            self.stop(state);
+            return;
+        }
+        state.phase = match mem::take(&mut state.phase) {
+            Phase::Negotiated(negotiated) => Phase::Running(negotiated.start()),
+            phase => phase,
+        };
     }
 
-    /// Where the started virtqueues stand becomes what the driver has set.
+    /// Goes on after the device was suspended, or stays so.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start_all`](Self::start_all).
+    pub(super) fn go_on(&self, state: &mut State) -> Result {
+        let result = self.start_all(state, true);
+
+        if self.events.is_broken() {
+            self.stop(state);
+        } else if result.is_err() {
+            self.events.pause();
+        } else {
+            state.phase = match mem::take(&mut state.phase) {
+                Phase::Suspended(suspended) => Phase::Running(suspended.resume()),
+                phase => phase,
+            };
+        }
+        result
+    }
+
+    /// Where the virtqueues that were started stand becomes what the driver has set.
     pub(super) fn keep_states(&self, state: &mut State) {
         for vq in self.queues() {
             self.keep_state(state, vq);

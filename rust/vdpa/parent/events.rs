@@ -115,10 +115,13 @@ impl Events {
         self.needs_reset.load(Acquire)
     }
 
-    /// The device works from now on.
+    /// The driver can be told from now on, also of what has happened already.
     #[inline]
     pub(super) fn begin(&self) {
         self.ready.store(true, Release);
+        if self.is_broken() {
+            self.config.call();
+        }
     }
 
     /// The device works no longer: what is told from now on is not of interest.

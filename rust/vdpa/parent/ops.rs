@@ -241,20 +241,18 @@ impl<P: Parent> ConfigOps for Adapter<P> {
             phase => phase,
         };
         if status.has(Status::DRIVER_OK) {
-            match mem::take(&mut state.phase) {
-                Phase::Negotiated(negotiated) => self.start(state, negotiated),
-                phase => {
-                    if matches!(phase, Phase::Initial(_)) {
-                        self.refuse(fmt!(
-                            "DRIVER_OK is refused: no features were negotiated (FEATURES_OK)"
-                        ));
-                    }
-                    state.phase = phase;
-                }
+            match state.phase {
+                Phase::Initial(_) => self.refuse(fmt!(
+                    "DRIVER_OK is refused: no features were negotiated (FEATURES_OK)"
+                )),
+                Phase::Negotiated(_) => self.start(state),
+                _ => {}
             }
         }
         if status.has(Status::FAILED) && !matches!(state.phase, Phase::Stopped(_)) {
-            self.keep_states(state);
+            if matches!(state.phase, Phase::Running(_)) {
+                self.keep_states(state);
+            }
             self.stop(state);
         }
     }
@@ -292,19 +290,10 @@ impl<P: Parent> ConfigOps for Adapter<P> {
         let mut guard = self.state.lock();
         let state: &mut State = &mut guard;
 
-        state.phase = match mem::take(&mut state.phase) {
-            Phase::Suspended(suspended) => Phase::Running(suspended.resume()),
-            phase => {
-                state.phase = phase;
-                return Ok(());
-            }
-        };
-        if self.events.is_broken() {
+        if !matches!(state.phase, Phase::Suspended(_)) {
             return Ok(());
         }
-        self.events.begin();
-        self.start_all(state, true);
-        Ok(())
+        self.go_on(state)
     }
 
     fn get_config_size(&self) -> usize {

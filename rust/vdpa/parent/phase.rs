@@ -92,7 +92,7 @@ impl Suspended {
     }
 }
 
-/// The device has stopped, and takes a reset to go on: it could not, or its driver gave up.
+/// The device has stopped, and takes a reset to go on: it could not work, or its driver gave up.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stopped {
     features: Option<Features>,

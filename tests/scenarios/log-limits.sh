@@ -2,7 +2,7 @@
 # shellcheck shell=busybox
 #
 # title: who fills the log is stopped, and nobody else
-# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_null
+# modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_test
 # tools: vdpa vhost-client
 # files: tests/vhost-devices.sh
 # timeout: 120
@@ -45,9 +45,9 @@ for use_va in 1 0; do
 	unload vdpa_sim_net
 done
 
-load ours/vdpa_null
-for name in null1 null2; do
-	check "a device is added" vdpa dev add name "$name" mgmtdev vdpa_null
+load ours/vdpa_test
+for name in test1 test2; do
+	check "a device is added" vdpa dev add name "$name" mgmtdev vdpa_test
 done
-apart opening "needs an IOMMU that makes accesses cache coherent" null1 null2
-check "all is unloaded" unload vdpa_null vdpa_sim vhost_vdpa vdpa
+apart opening "needs an IOMMU that makes accesses cache coherent" test1 test2
+check "all is unloaded" unload vdpa_test vdpa_sim vhost_vdpa vdpa

@@ -5,6 +5,7 @@
 # modules: ours/vdpa ours/virtio_vdpa ours/vdpa_null ours/vdpa_rng stock/vhost_iotlb stock/virtio_rng
 # tools: vdpa guest
 # timeout: 120
+# debugging: no, that kernel has no virtio_rng
 
 # random FILE COUNT: reads as many bytes of the device.
 random() {

@@ -13,8 +13,7 @@ use vdpa::{
         Model,
         Outcome,
         Progress,
-        Queue,
-        Refusal, //
+        Queue, //
     },
     Features,
     GuestMemory,
@@ -45,10 +44,8 @@ impl Rng {
                 // All of it is filled.
                 Ok(written) if written < PART => break,
                 Ok(_) => {}
-                Err(fault) if fault.refusal == Refusal::NotPresent => {
-                    // It is brought in, and the request begins anew.
-                    return Outcome::Later;
-                }
+                // It is brought in, or may be mapped, and the request begins anew.
+                Err(fault) if !fault.is_final() && writer.written() == 0 => return Outcome::Later,
                 // The driver has no such memory. What was filled before counts.
                 Err(_) => break,
             }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! GuestMemory of a process that is not there: it is noted while a device works, and waited for when
+//! Memory of a process that is not there: it is noted while a device works, and waited for when
 //! nothing is held.
 
 use crate::{
@@ -18,7 +18,7 @@ use kernel::{
 /// How many pages can be given up at a time; one more, and everything that is absent is.
 const GIVEN_UP: usize = 8;
 
-/// GuestMemory of a process, to be brought in.
+/// Memory of a process, to be brought in.
 #[derive(Clone, Copy)]
 struct Wanted {
     addr: usize,
@@ -28,7 +28,7 @@ struct Wanted {
     changes: i64,
 }
 
-/// GuestMemory of a process that was not there.
+/// Memory of a process that was not there.
 pub(crate) struct Absence {
     /// What was refused first since the last [`SoftIommu::lock`].
     wanted: Cell<Option<Wanted>>,
@@ -124,7 +124,7 @@ impl SoftIommu {
     /// Has the memory of the process brought in that was refused with `EAGAIN` since the last
     /// [`lock`](Self::lock). Returns whether it is worth a new try: there was such memory.
     ///
-    /// GuestMemory that there is not is refused with `EFAULT` in the next round, and so on until a round
+    /// Memory that there is not is refused with `EFAULT` in the next round, and so on until a round
     /// has nothing refused with `EAGAIN`: so each chain comes to an end.
     ///
     /// # Context

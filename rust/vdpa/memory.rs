@@ -149,8 +149,8 @@ impl Block {
 /// # Invariants
 ///
 /// Unless it came from [`Translation::Process`], `ptr` is the address, in the kernel's direct map,
-/// of `len` bytes that the consumer has given to the device, for as long as the [`GuestMemory`] it came
-/// from exists.
+/// of `len` bytes that the consumer has given to the device, for as long as the [`GuestMemory`] it
+/// came from exists.
 struct Piece {
     ptr: *mut u8,
     len: usize,

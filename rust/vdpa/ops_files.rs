@@ -22,6 +22,7 @@ use crate::{
         iova_range,
         map_range, //
     },
+    ConfigOps,
     FileArea,
     FileDmaMap,
     FileIotlb,
@@ -35,7 +36,7 @@ use kernel::{
     prelude::*, //
 };
 
-impl<T: FileSetMap> Table<T> {
+impl<T: ConfigOps + FileSetMap> Table<T> {
     /// For a device that takes whole address spaces.
     pub(crate) const FILE_SET_MAP: vdpa_config_ops = vdpa_config_ops {
         set_map: Some(Self::file_set_map),
@@ -81,7 +82,7 @@ impl<T: FileSetMap> Table<T> {
     }
 }
 
-impl<T: FileDmaMap> Table<T> {
+impl<T: ConfigOps + FileDmaMap> Table<T> {
     /// For a device that takes single mappings.
     pub(crate) const FILE_DMA_MAP: vdpa_config_ops = vdpa_config_ops {
         dma_map: Some(Self::file_dma_map),

@@ -52,7 +52,7 @@ pub(crate) fn map_range(iova: u64, size: u64, addr: u64, perm: u32) -> Result<Ma
     })
 }
 
-impl<T: SetMap> Table<T> {
+impl<T: ConfigOps + SetMap> Table<T> {
     /// For a device that takes whole address spaces.
     pub(crate) const SET_MAP: vdpa_config_ops = vdpa_config_ops {
         set_map: Some(Self::set_map),
@@ -90,7 +90,7 @@ impl<T: SetMap> Table<T> {
     }
 }
 
-impl<T: DmaMap> Table<T> {
+impl<T: ConfigOps + DmaMap> Table<T> {
     /// For a device that takes single mappings.
     pub(crate) const DMA_MAP: vdpa_config_ops = vdpa_config_ops {
         dma_map: Some(Self::dma_map),

@@ -9,6 +9,7 @@
 
 mod adapter;
 mod events;
+mod mapping;
 mod ops;
 pub mod phase;
 mod setup;
@@ -32,6 +33,7 @@ use crate::{
 };
 use kernel::{
     build_error,
+    cpumask::Cpumask,
     error::VTABLE_DEFAULT_ERROR,
     prelude::*, //
 };
@@ -55,7 +57,8 @@ use kernel::{
 /// # Interrupts
 ///
 /// What stops something returns when it has: no buffer of a virtqueue that was stopped is used any
-/// more, and [`Events::used`] is not called for it.
+/// more, and [`Events::used`] is not called for it. After a reset, nor is
+/// [`Events::set_needs_reset`].
 ///
 /// # Context
 ///
@@ -81,7 +84,8 @@ pub trait Parent: Sized + Send + Sync + 'static {
     /// Returns the largest number of descriptors of a virtqueue, 0 for one that is unavailable.
     fn size_max(&self, vq: VqIndex) -> u16;
 
-    /// Returns the smallest number of descriptors of a virtqueue.
+    /// Returns the number of descriptors below which a virtqueue does not work well. Drivers are
+    /// told, and may use less.
     fn size_min(&self) -> u16 {
         1
     }
@@ -96,6 +100,13 @@ pub trait Parent: Sized + Send + Sync + 'static {
     fn group(&self, vq: VqIndex) -> GroupId {
         let _ = vq;
         GroupId(0)
+    }
+
+    /// Returns the group of a virtqueue's descriptor area, where that can differ from the group of
+    /// the buffers.
+    fn desc_group(&self, vq: VqIndex) -> GroupId {
+        let _ = vq;
+        build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// Returns the addresses that can be mapped.
@@ -131,11 +142,12 @@ pub trait Parent: Sized + Send + Sync + 'static {
     /// Any. The device is [reset](Self::reset) then, and the driver told that it has to be.
     fn start_queue(&self, queue: &VqSetup) -> Result;
 
-    /// Stops a virtqueue.
+    /// Stops a virtqueue, of which the memory may be taken away then.
     ///
     /// # Errors
     ///
-    /// Any, where it goes on.
+    /// Any, where it goes on. The whole device is [halted](Self::halt) then, and the driver told
+    /// that it has to be reset.
     fn stop_queue(&self, vq: VqIndex) -> Result;
 
     /// Returns where a virtqueue stands that was started: for sure, when it was stopped or the
@@ -151,8 +163,9 @@ pub trait Parent: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Goes on after it was suspended, with what the driver has set meanwhile. As if it was
-    /// [started](Self::start) again, if not overridden.
+    /// Goes on after it was suspended, with what the driver has set meanwhile; virtqueues that are
+    /// not among `queues` are not started any more. As if it was [started](Self::start) again, if
+    /// not overridden: that is for devices that have forgotten their virtqueues meanwhile.
     ///
     /// # Errors
     ///
@@ -161,14 +174,33 @@ pub trait Parent: Sized + Send + Sync + 'static {
         self.start(features, queues)
     }
 
-    /// Stops whatever goes on, and forgets what a driver has set.
+    /// Stops whatever goes on, and forgets what a driver has set. Does so as often as it is asked.
     ///
     /// # Errors
     ///
-    /// Any, where the device cannot be reset.
+    /// Any, where the device cannot be reset: nothing can be started until it has been. What it
+    /// reaches of memory may be taken away all the same.
     fn reset(&self) -> Result;
 
-    /// There may be new buffers in a virtqueue. It may also be one that was not started.
+    /// Like [`reset`](Self::reset), and forgets all mappings: for consumers that count on that
+    /// (VDPA_RESET_F_CLEAN_MAP).
+    fn reset_with_mappings(&self) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Stops whatever goes on, for a driver that sees it as running, if at all: what was said of
+    /// [interrupts](Self::irq) holds until the reset that follows. A [reset](Self::reset), if not
+    /// overridden.
+    ///
+    /// # Errors
+    ///
+    /// As for [`reset`](Self::reset).
+    fn halt(&self) -> Result {
+        self.reset()
+    }
+
+    /// There may be new buffers in a virtqueue. It may also be one that was not started. Called
+    /// after each start, also for devices that drivers tell [more](Self::kick_with_data).
     ///
     /// # Context
     ///
@@ -218,13 +250,25 @@ pub trait Parent: Sized + Send + Sync + 'static {
     }
 
     /// Returns the interrupt number of a virtqueue, for a consumer that bypasses the callback. It
-    /// must not change from [`start`](Self::start) to [`reset`](Self::reset).
+    /// must not change, nor be freed, from [`start`](Self::start) to [`reset`](Self::reset).
     fn irq(&self, vq: VqIndex) -> Result<u32> {
         let _ = vq;
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// A group of virtqueues was bound to an address space, before it was started.
+    /// Sets the processors that should handle the callbacks of a virtqueue; [`None`] for no wish.
+    fn set_affinity(&self, vq: VqIndex, cpus: Option<&Cpumask>) -> Result {
+        let _ = (vq, cpus);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns the processors that handle the callbacks of a virtqueue, if known.
+    fn affinity(&self, vq: VqIndex) -> Option<&Cpumask> {
+        let _ = vq;
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A group of virtqueues, none of which is started, is bound to an address space.
     fn set_asid(&self, group: GroupId, asid: Asid) -> Result {
         let _ = (group, asid);
         build_error!(VTABLE_DEFAULT_ERROR)

@@ -272,7 +272,7 @@ pub trait ConfigOps: Sized + Send + Sync + 'static {
 
 /// A device that translates addresses itself and takes a whole address space at a time.
 #[vtable]
-pub trait SetMap: ConfigOps {
+pub trait SetMap: Sized + Send + Sync + 'static {
     /// Replaces all mappings of an address space.
     fn set_map(&self, asid: Asid, map: &Iotlb) -> Result;
 
@@ -285,7 +285,7 @@ pub trait SetMap: ConfigOps {
 
 /// A device that translates addresses itself and takes one mapping at a time.
 #[vtable]
-pub trait DmaMap: ConfigOps {
+pub trait DmaMap: Sized + Send + Sync + 'static {
     /// Adds a mapping.
     fn dma_map(&self, asid: Asid, range: MapRange) -> Result;
 
@@ -305,7 +305,7 @@ pub trait DmaMap: ConfigOps {
 /// It is given files ([`FileArea`](crate::FileArea)) for the memory of a process, and no device but
 /// such one is. Memory that is of no file the process that drives it cannot give it.
 #[vtable]
-pub trait FileSetMap: ConfigOps {
+pub trait FileSetMap: Sized + Send + Sync + 'static {
     /// Replaces all mappings of an address space.
     ///
     /// # Context
@@ -323,7 +323,7 @@ pub trait FileSetMap: ConfigOps {
 /// A device that has another process map the memory behind its addresses, and takes one mapping at a
 /// time. See [`FileSetMap`].
 #[vtable]
-pub trait FileDmaMap: ConfigOps {
+pub trait FileDmaMap: Sized + Send + Sync + 'static {
     /// Adds a mapping.
     ///
     /// # Context

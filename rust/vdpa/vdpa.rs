@@ -44,7 +44,7 @@
 #![doc = include_str!("../../samples/vdpa_null/vdpa_null.rs")]
 //! ```
 
-/// What messages begin with that name no device of the kernel's.
+/// What messages of the crate begin with, whichever module it is in.
 const __LOG_PREFIX: &[u8] = b"vdpa\0";
 
 mod absence;

@@ -62,7 +62,7 @@ use kernel::{
 /// [`sync_single_for_device`]: Self::sync_single_for_device
 /// [`sync_single_for_cpu`]: Self::sync_single_for_cpu
 /// [`unmap_page`]: Self::unmap_page
-pub trait VirtioMap: ConfigOps {
+pub trait VirtioMap: Sized + Send + Sync + 'static {
     /// Chooses the address of a buffer of `size` bytes, which is not 0: one that nothing is mapped
     /// at, for `size` bytes.
     ///
@@ -147,27 +147,27 @@ pub enum FileSetMaps {}
 /// As [`FileDmaMap`] says.
 pub enum FileDmaMaps {}
 
-impl<T: SetMap> private::Table<T> for SetMaps {
+impl<T: ConfigOps + SetMap> private::Table<T> for SetMaps {
     const TABLE: &'static vdpa_config_ops = &Table::<T>::SET_MAP;
     const USE_VA: bool = false;
 }
 
-impl<T: DmaMap> private::Table<T> for DmaMaps {
+impl<T: ConfigOps + DmaMap> private::Table<T> for DmaMaps {
     const TABLE: &'static vdpa_config_ops = &Table::<T>::DMA_MAP;
     const USE_VA: bool = false;
 }
 
-impl<T: FileSetMap> private::Table<T> for FileSetMaps {
+impl<T: ConfigOps + FileSetMap> private::Table<T> for FileSetMaps {
     const TABLE: &'static vdpa_config_ops = &Table::<T>::FILE_SET_MAP;
     const USE_VA: bool = true;
 }
 
-impl<T: FileDmaMap> private::Table<T> for FileDmaMaps {
+impl<T: ConfigOps + FileDmaMap> private::Table<T> for FileDmaMaps {
     const TABLE: &'static vdpa_config_ops = &Table::<T>::FILE_DMA_MAP;
     const USE_VA: bool = true;
 }
 
-impl<T: VirtioMap> UnregisteredDevice<T> {
+impl<T: ConfigOps + VirtioMap> UnregisteredDevice<T> {
     /// Creates a device that maps the memory of kernel drivers itself, and is told of the mappings
     /// of userspace as `M` says.
     ///

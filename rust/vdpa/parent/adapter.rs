@@ -5,7 +5,6 @@
 use super::{
     events::Events,
     phase::{
-        Initial,
         Phase, //
     },
     setup::{
@@ -14,7 +13,14 @@ use super::{
     },
     Parent, //
 };
-use crate::{Asid, DeviceInfo, GroupId, RateLimit, SoftDma, SoftIommu, Status, VqIndex};
+use crate::{
+    Asid,
+    DeviceInfo,
+    GroupId,
+    RateLimit,
+    Status,
+    VqIndex, //
+};
 use core::mem;
 use kernel::{
     alloc::KVVec,
@@ -38,6 +44,36 @@ pub(super) struct State {
     pub(super) asids: KVVec<Asid>,
     /// Room for what is started.
     setups: KVVec<VqSetup>,
+}
+
+impl State {
+    /// Whether the driver has enabled a virtqueue.
+    #[inline]
+    pub(super) fn is_enabled(&self, vq: VqIndex) -> bool {
+        self.drafts
+            .get(usize::from(vq))
+            .is_some_and(|draft| draft.enabled)
+    }
+
+    /// Whether the parent was told to start a virtqueue, and not to stop it since.
+    #[inline]
+    pub(super) fn is_started(&self, vq: VqIndex) -> bool {
+        self.drafts
+            .get(usize::from(vq))
+            .is_some_and(|draft| draft.started)
+    }
+
+    fn forget_started(&mut self) {
+        for draft in self.drafts.iter_mut() {
+            draft.started = false;
+        }
+    }
+
+    /// The address space of a group.
+    #[inline]
+    fn asid(&self, GroupId(group): GroupId) -> Asid {
+        self.asids.get(group as usize).copied().unwrap_or(Asid(0))
+    }
 }
 
 /// A vDPA device of a [`Parent`].
@@ -113,7 +149,7 @@ impl<P: Parent> Adapter<P> {
     /// The driver is told that the device has to be reset.
     #[cold]
     fn give_up(&self, what: fmt::Arguments<'_>) {
-        if self.events.needs_reset() {
+        if self.events.set_needs_reset() {
             self.refuse(fmt!("{}: the device needs a reset", what));
         }
     }
@@ -122,26 +158,16 @@ impl<P: Parent> Adapter<P> {
     #[inline]
     fn check(&self, state: &State, vq: VqIndex) -> Option<VqSetup> {
         let draft = state.drafts.get(usize::from(vq))?;
-        let GroupId(group) = self.parent.group(vq);
-        let asid = state.asids.get(group as usize).copied().unwrap_or(Asid(0));
-        let sizes = (self.parent.size_min(), self.parent.size_max(vq));
+        let asid = state.asid(self.parent.group(vq));
+        let size_max = self.parent.size_max(vq);
         let features = state.phase.features().unwrap_or_default();
 
         draft
-            .check(vq, features, asid, sizes)
+            .check(vq, features, asid, size_max)
             .inspect_err(|refusal| {
                 self.give_up(fmt!("virtqueue {}: not started: {}", vq.get(), refusal))
             })
             .ok()
-    }
-
-    /// Whether the driver has enabled a virtqueue.
-    #[inline]
-    pub(super) fn is_enabled(state: &State, vq: VqIndex) -> bool {
-        state
-            .drafts
-            .get(usize::from(vq))
-            .is_some_and(|draft| draft.enabled)
     }
 
     /// The virtqueues.
@@ -157,17 +183,20 @@ impl<P: Parent> Adapter<P> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` where what the driver has set makes no sense, which it is told then; those of the
-    /// parent.
+    /// `EIO` where the device cannot go on; `EINVAL` where what the driver has set makes no sense,
+    /// which it is told then; those of the parent.
     #[inline(never)]
-    pub(super) fn start_all(&self, state: &mut State, again: bool) -> Result {
+    fn start_all(&self, state: &mut State, again: bool) -> Result {
         let features = state.phase.features().unwrap_or_default();
 
         // From now on there is something to be told of.
         self.events.begin();
+        if self.events.is_broken() {
+            return Err(EIO);
+        }
         state.setups.clear();
         for vq in self.queues() {
-            if Self::is_enabled(state, vq) {
+            if state.is_enabled(vq) {
                 let setup = self.check(state, vq).ok_or(EINVAL)?;
 
                 // There is room for each.
@@ -179,6 +208,9 @@ impl<P: Parent> Adapter<P> {
         } else {
             self.parent.start(features, &state.setups)?;
         }
+        for draft in state.drafts.iter_mut() {
+            draft.started = draft.enabled;
+        }
         // What was announced before was not heard.
         for setup in &state.setups {
             self.parent.kick(setup.index);
@@ -186,18 +218,56 @@ impl<P: Parent> Adapter<P> {
         Ok(())
     }
 
-    /// Stops the device until it is reset, as some of it may have been started.
-    pub(super) fn stop(&self, state: &mut State) {
+    /// Stops the device for good, and keeps where its virtqueues stand.
+    #[cold]
+    fn halt(&self, state: &mut State) {
         self.events.pause();
-        state.phase = mem::take(&mut state.phase).stop();
-        let _ = self.parent.reset();
+        self.keep_states(state);
+        if let Err(error) = self.parent.halt() {
+            self.refuse(fmt!("the device could not be stopped: {:?}", error));
+        }
+        state.forget_started();
+        // What the driver had set of it is gone.
+        self.events.count_change();
     }
 
-    pub(super) fn negotiate(&self, initial: Initial) -> Phase {
-        match initial.negotiate(|features| self.parent.negotiate(features).is_ok()) {
-            Ok(negotiated) => Phase::Negotiated(negotiated),
-            Err(initial) => Phase::Initial(initial),
+    /// Has the device be of no use until it is reset.
+    #[cold]
+    fn stop(&self, state: &mut State) {
+        self.halt(state);
+        state.phase = mem::take(&mut state.phase).stop();
+    }
+
+    /// The driver has given up.
+    pub(super) fn fail(&self, state: &mut State) {
+        self.halt(state);
+        if !matches!(state.phase, Phase::Stopped(_)) {
+            state.phase = Phase::default();
         }
+    }
+
+    /// The driver says that its features are final.
+    pub(super) fn negotiate(&self, state: &mut State) {
+        let agree = |features| {
+            self.parent
+                .negotiate(features)
+                .inspect_err(|error| {
+                    self.refuse(fmt!(
+                        "the device does not take features {:#x}: {:?}",
+                        features.0,
+                        error
+                    ))
+                })
+                .is_ok()
+        };
+
+        state.phase = match mem::take(&mut state.phase) {
+            Phase::Initial(initial) => match initial.negotiate(agree) {
+                Ok(negotiated) => Phase::Negotiated(negotiated),
+                Err(initial) => Phase::Initial(initial),
+            },
+            phase => phase,
+        };
     }
 
     /// The driver is ready. If the device is not, DRIVER_OK is not set, and the driver told that it
@@ -214,29 +284,61 @@ impl<P: Parent> Adapter<P> {
         };
     }
 
+    /// Stops so that the device can go on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the parent. It goes on then.
+    pub(super) fn suspend(&self, state: &mut State) -> Result {
+        self.events.pause();
+        if let Err(error) = self.parent.suspend() {
+            self.events.begin();
+            return Err(error);
+        }
+        self.keep_states(state);
+        state.forget_started();
+        state.phase = match mem::take(&mut state.phase) {
+            Phase::Running(running) => Phase::Suspended(running.suspend()),
+            phase => phase,
+        };
+        Ok(())
+    }
+
     /// Goes on after the device was suspended, or stays so.
     ///
     /// # Errors
     ///
     /// Those of [`start_all`](Self::start_all).
-    pub(super) fn go_on(&self, state: &mut State) -> Result {
+    pub(super) fn resume(&self, state: &mut State) -> Result {
         let result = self.start_all(state, true);
 
-        if self.events.is_broken() {
-            self.stop(state);
-        } else if result.is_err() {
-            self.events.pause();
-        } else {
-            state.phase = match mem::take(&mut state.phase) {
-                Phase::Suspended(suspended) => Phase::Running(suspended.resume()),
-                phase => phase,
-            };
+        match result {
+            Ok(()) => {
+                state.phase = match mem::take(&mut state.phase) {
+                    Phase::Suspended(suspended) => Phase::Running(suspended.resume()),
+                    phase => phase,
+                };
+            }
+            Err(_) if self.events.is_broken() => self.stop(state),
+            Err(_) => self.events.pause(),
         }
         result
     }
 
+    /// The device was reset; if it could not be (`result`), nothing can be begun with it.
+    pub(super) fn begin_anew(&self, state: &mut State, result: Result) {
+        state.phase = match result {
+            Ok(()) => Phase::default(),
+            Err(_) => Phase::stuck(),
+        };
+        state.written = Status::default();
+        state.drafts.fill(Draft::default());
+        state.asids.fill(Asid(0));
+        self.events.reset();
+    }
+
     /// Where the virtqueues that were started stand becomes what the driver has set.
-    pub(super) fn keep_states(&self, state: &mut State) {
+    fn keep_states(&self, state: &mut State) {
         for vq in self.queues() {
             self.keep_state(state, vq);
         }
@@ -244,25 +346,18 @@ impl<P: Parent> Adapter<P> {
 
     fn keep_state(&self, state: &mut State, vq: VqIndex) {
         if let Some(draft) = state.drafts.get_mut(usize::from(vq)) {
-            if draft.enabled {
+            if draft.started {
                 draft.state = self.parent.queue_state(vq).ok().or(draft.state);
             }
         }
     }
 
-    /// Whether the parent has been told to start a virtqueue.
-    #[inline]
-    pub(super) fn is_started(state: &State, vq: VqIndex) -> bool {
-        matches!(state.phase, Phase::Running(_)) && Self::is_enabled(state, vq)
-    }
-
+    /// Enables a virtqueue that was not.
     pub(super) fn enable(&self, state: &mut State, vq: VqIndex) {
-        let running = matches!(state.phase, Phase::Running(_)) && !self.events.is_broken();
-
         if let Some(draft) = state.drafts.get_mut(usize::from(vq)) {
             draft.enabled = true;
         }
-        if !running {
+        if !matches!(state.phase, Phase::Running(_)) || self.events.is_broken() {
             return;
         }
         let started = self.check(state, vq).is_some_and(|setup| {
@@ -273,35 +368,32 @@ impl<P: Parent> Adapter<P> {
                 })
                 .is_ok()
         });
-        if started {
-            self.parent.kick(vq);
-        } else {
+        if !started {
             self.stop(state);
+            return;
         }
+        if let Some(draft) = state.drafts.get_mut(usize::from(vq)) {
+            draft.started = true;
+        }
+        // What was announced before was not heard.
+        self.parent.kick(vq);
     }
 
+    /// Disables a virtqueue: whoever asks for that may take its memory away afterwards. So one that
+    /// does not stop has the device stop.
     pub(super) fn disable(&self, state: &mut State, vq: VqIndex) {
-        if matches!(state.phase, Phase::Running(_)) {
-            if self.parent.stop_queue(vq).is_err() {
-                // It goes on.
-                return;
+        if state.is_started(vq) {
+            match self.parent.stop_queue(vq) {
+                Ok(()) => self.keep_state(state, vq),
+                Err(error) => {
+                    self.give_up(fmt!("virtqueue {}: not stopped: {:?}", vq.get(), error));
+                    self.stop(state);
+                }
             }
-            self.keep_state(state, vq);
         }
         if let Some(draft) = state.drafts.get_mut(usize::from(vq)) {
             draft.enabled = false;
+            draft.started = false;
         }
-    }
-}
-
-impl<P: Parent + SoftDma> SoftDma for Adapter<P> {
-    #[inline]
-    fn iommu(&self) -> Arc<SoftIommu> {
-        self.parent.iommu()
-    }
-
-    #[inline]
-    fn mapped(&self) {
-        self.parent.mapped();
     }
 }

@@ -14,9 +14,10 @@ use kernel::{
             Acquire,
             Atomic,
             AtomicFlag,
-            Relaxed,
-            Release, //
+            Full,
+            Relaxed, //
         },
+        barrier,
         Arc, //
     }, //
 };
@@ -33,8 +34,10 @@ pub struct Events {
     queues: KVVec<Arc<Callback>>,
     config: Arc<Callback>,
     generation: Atomic<u32>,
-    /// The driver is ready, and the device at work: changes can be told.
+    /// The device is at work, for a driver that can be told.
     ready: AtomicFlag,
+    /// There is a change of the configuration that the driver was not told of.
+    pending: AtomicFlag,
     /// The device cannot go on.
     needs_reset: AtomicFlag,
 }
@@ -50,13 +53,14 @@ impl Events {
         let mut queues = KVVec::with_capacity(virtqueues as usize, GFP_KERNEL)?;
 
         for _ in 0..virtqueues {
-            queues.push(Callback::new()?, GFP_KERNEL)?;
+            queues.push_within_capacity(Callback::new()?)?;
         }
         let new = Self {
             queues,
             config: Callback::new()?,
             generation: Atomic::new(0),
             ready: AtomicFlag::new(false),
+            pending: AtomicFlag::new(false),
             needs_reset: AtomicFlag::new(false),
         };
         Ok(Arc::new(new, GFP_KERNEL)?)
@@ -79,33 +83,39 @@ impl Events {
     /// Who stops a virtqueue must know that this is not called for it any more; see
     /// [`Parent`](super::Parent).
     #[inline]
-    pub fn used(&self, vq: u16) -> bool {
-        self.queues
-            .get(usize::from(vq))
-            .is_some_and(|callback| callback.call())
+    pub fn used(&self, vq: VqIndex) -> bool {
+        self.queue(vq).is_some_and(|callback| callback.call())
+    }
+
+    /// Buffers of any virtqueue may have been used.
+    #[inline]
+    pub fn used_any(&self) {
+        for callback in &self.queues {
+            callback.call();
+        }
     }
 
     /// The configuration has changed: who reads it meanwhile sees that it must do so again, and who
-    /// has read it is told.
+    /// has read it is told, if need be when the device goes on.
     #[inline]
     pub fn config_changed(&self) {
-        self.generation.fetch_add(1, Relaxed);
-        if self.ready.load(Acquire) && !self.needs_reset.load(Relaxed) {
-            self.config.call();
-        }
+        self.count_change();
+        self.pending.store(true, Relaxed);
+        self.tell();
     }
 
     /// The device cannot go on before it is reset, which the driver is told: virtio 1.3, section
     /// 2.1.2. Returns whether it was not told before.
+    ///
+    /// As with interrupts, it must not come after a [reset](super::Parent::reset) has returned: the
+    /// next driver would be told.
     #[inline]
-    pub fn needs_reset(&self) -> bool {
-        if self.needs_reset.load(Acquire) {
+    pub fn set_needs_reset(&self) -> bool {
+        if self.needs_reset.xchg(true, Full) {
             return false;
         }
-        self.needs_reset.store(true, Release);
-        if self.ready.load(Acquire) {
-            self.config.call();
-        }
+        self.pending.store(true, Relaxed);
+        self.tell();
         true
     }
 
@@ -115,32 +125,47 @@ impl Events {
         self.needs_reset.load(Acquire)
     }
 
-    /// The driver can be told from now on, also of what has happened already.
+    /// Has the driver interrupted for what it was not told of, if that is to be now.
     #[inline]
-    pub(super) fn begin(&self) {
-        self.ready.store(true, Release);
-        if self.is_broken() {
+    fn tell(&self) {
+        // Either this sees that the device is at work, or who has it begin sees what is pending.
+        barrier::smp_mb(barrier::Full);
+        if self.ready.load(Acquire) && self.pending.xchg(false, Full) {
             self.config.call();
         }
     }
 
-    /// The device works no longer: what is told from now on is not of interest.
+    /// The driver can be told from now on, also of what has happened before.
+    #[inline]
+    pub(super) fn begin(&self) {
+        self.ready.xchg(true, Full);
+        self.tell();
+    }
+
+    /// The driver is told nothing from now on.
     #[inline]
     pub(super) fn pause(&self) {
-        self.ready.store(false, Release);
+        self.ready.xchg(false, Full);
+    }
+
+    /// The configuration may be another one, and nobody has to be told.
+    #[inline]
+    pub(super) fn count_change(&self) {
+        self.generation.fetch_add(1, Full);
     }
 
     /// The device was reset.
     #[inline]
     pub(super) fn reset(&self) {
-        self.ready.store(false, Release);
-        self.needs_reset.store(false, Release);
-        self.generation.fetch_add(1, Relaxed);
+        self.pause();
+        self.needs_reset.xchg(false, Full);
+        self.pending.xchg(false, Full);
+        self.count_change();
     }
 
     /// A number that is another one after each change of the configuration.
     #[inline]
     pub(super) fn generation(&self) -> u32 {
-        self.generation.load(Relaxed)
+        self.generation.load(Acquire)
     }
 }

@@ -8,7 +8,6 @@ use super::{
         State, //
     },
     phase::Phase,
-    setup::Draft,
     Parent, //
 };
 use crate::{
@@ -26,8 +25,8 @@ use crate::{
     VqIndex,
     VqState, //
 };
-use core::mem;
 use kernel::{
+    cpumask::Cpumask,
     prelude::*,
     sync::Arc, //
 };
@@ -49,6 +48,10 @@ impl<P: Parent> ConfigOps for Adapter<P> {
     const HAS_RESUME: bool = P::HAS_SUSPEND;
     const HAS_GET_IOVA_RANGE: bool = P::HAS_IOVA_RANGE;
     const HAS_GET_VQ_NUM_MIN: bool = P::HAS_SIZE_MIN;
+    const HAS_GET_VQ_DESC_GROUP: bool = P::HAS_DESC_GROUP;
+    const HAS_COMPAT_RESET: bool = P::HAS_RESET_WITH_MAPPINGS;
+    const HAS_SET_VQ_AFFINITY: bool = P::HAS_SET_AFFINITY;
+    const HAS_GET_VQ_AFFINITY: bool = P::HAS_AFFINITY;
     const HAS_SET_GROUP_ASID: bool = P::HAS_SET_ASID;
 
     fn set_vq_address(&self, vq: VqIndex, address: VqAddress) -> Result {
@@ -86,7 +89,7 @@ impl<P: Parent> ConfigOps for Adapter<P> {
     fn set_vq_ready(&self, vq: VqIndex, ready: bool) {
         let mut state = self.state.lock();
 
-        match (Self::is_enabled(&state, vq), ready) {
+        match (state.is_enabled(vq), ready) {
             (false, true) => self.enable(&mut state, vq),
             (true, false) => self.disable(&mut state, vq),
             _ => {}
@@ -94,13 +97,13 @@ impl<P: Parent> ConfigOps for Adapter<P> {
     }
 
     fn get_vq_ready(&self, vq: VqIndex) -> bool {
-        Self::is_enabled(&self.state.lock(), vq)
+        self.state.lock().is_enabled(vq)
     }
 
     fn set_vq_state(&self, vq: VqIndex, vq_state: VqState) -> Result {
         let mut state = self.state.lock();
 
-        if Self::is_started(&state, vq) {
+        if state.is_started(vq) {
             return Err(EBUSY);
         }
         let draft = state.drafts.get_mut(usize::from(vq)).ok_or(EINVAL)?;
@@ -112,7 +115,7 @@ impl<P: Parent> ConfigOps for Adapter<P> {
         let state = self.state.lock();
         let draft = state.drafts.get(usize::from(vq)).ok_or(EINVAL)?;
 
-        if Self::is_started(&state, vq) {
+        if state.is_started(vq) {
             return self.parent.queue_state(vq);
         }
         let features = state.phase.features().unwrap_or_default();
@@ -155,6 +158,18 @@ impl<P: Parent> ConfigOps for Adapter<P> {
 
     fn get_vq_group(&self, vq: VqIndex) -> GroupId {
         self.parent.group(vq)
+    }
+
+    fn get_vq_desc_group(&self, vq: VqIndex) -> GroupId {
+        self.parent.desc_group(vq)
+    }
+
+    fn set_vq_affinity(&self, vq: VqIndex, cpus: Option<&Cpumask>) -> Result {
+        self.parent.set_affinity(vq, cpus)
+    }
+
+    fn get_vq_affinity(&self, vq: VqIndex) -> Option<&Cpumask> {
+        self.parent.affinity(vq)
     }
 
     fn get_device_features(&self) -> Features {
@@ -234,12 +249,20 @@ impl<P: Parent> ConfigOps for Adapter<P> {
     fn set_status(&self, status: Status) {
         let mut guard = self.state.lock();
         let state: &mut State = &mut guard;
+        let before = state.phase.status().with(state.written);
 
         state.written = state.written.with(status.intersection(WRITTEN));
-        state.phase = match mem::take(&mut state.phase) {
-            Phase::Initial(initial) if status.has(Status::FEATURES_OK) => self.negotiate(initial),
-            phase => phase,
-        };
+        // A driver that gives up says so once more where one before it has. One that begins again
+        // without a reset, as the kernel's do, leaves it, and says something new.
+        if status.has(Status::FAILED) && (!before.has(Status::FAILED) || before.has(status)) {
+            self.fail(state);
+            return;
+        }
+        let legacy = status.has(Status::DRIVER_OK)
+            && matches!(&state.phase, Phase::Initial(initial) if initial.is_legacy());
+        if status.has(Status::FEATURES_OK) || legacy {
+            self.negotiate(state);
+        }
         if status.has(Status::DRIVER_OK) {
             match state.phase {
                 Phase::Initial(_) => self.refuse(fmt!(
@@ -249,23 +272,21 @@ impl<P: Parent> ConfigOps for Adapter<P> {
                 _ => {}
             }
         }
-        if status.has(Status::FAILED) && !matches!(state.phase, Phase::Stopped(_)) {
-            if matches!(state.phase, Phase::Running(_)) {
-                self.keep_states(state);
-            }
-            self.stop(state);
-        }
     }
 
     fn reset(&self) -> Result {
         let mut state = self.state.lock();
         let result = self.parent.reset();
 
-        state.phase = Phase::default();
-        state.written = Status::default();
-        state.drafts.fill(Draft::default());
-        state.asids.fill(Asid(0));
-        self.events.reset();
+        self.begin_anew(&mut state, result);
+        result
+    }
+
+    fn compat_reset(&self) -> Result {
+        let mut state = self.state.lock();
+        let result = self.parent.reset_with_mappings();
+
+        self.begin_anew(&mut state, result);
         result
     }
 
@@ -273,27 +294,20 @@ impl<P: Parent> ConfigOps for Adapter<P> {
         let mut guard = self.state.lock();
         let state: &mut State = &mut guard;
 
-        if !matches!(state.phase, Phase::Running(_)) {
-            return Ok(());
+        match state.phase {
+            Phase::Running(_) => Adapter::suspend(self, state),
+            _ => Ok(()),
         }
-        self.parent.suspend()?;
-        self.events.pause();
-        self.keep_states(state);
-        state.phase = match mem::take(&mut state.phase) {
-            Phase::Running(running) => Phase::Suspended(running.suspend()),
-            phase => phase,
-        };
-        Ok(())
     }
 
     fn resume(&self) -> Result {
         let mut guard = self.state.lock();
         let state: &mut State = &mut guard;
 
-        if !matches!(state.phase, Phase::Suspended(_)) {
-            return Ok(());
+        match state.phase {
+            Phase::Suspended(_) => Adapter::resume(self, state),
+            _ => Ok(()),
         }
-        self.go_on(state)
     }
 
     fn get_config_size(&self) -> usize {
@@ -320,6 +334,13 @@ impl<P: Parent> ConfigOps for Adapter<P> {
 
     fn set_group_asid(&self, group: GroupId, asid: Asid) -> Result {
         let mut state = self.state.lock();
+
+        if self
+            .queues()
+            .any(|vq| state.is_started(vq) && self.parent.group(vq) == group)
+        {
+            return Err(EBUSY);
+        }
         let slot = state.asids.get_mut(group.0 as usize).ok_or(EINVAL)?;
 
         self.parent.set_asid(group, asid)?;

@@ -6,17 +6,19 @@
 //! phase is a type that can only be made of the one before it, so that the wrong way cannot be
 //! written:
 //!
-//! | | features | FEATURES_OK | DRIVER_OK | suspend | resume | cannot go on, FAILED | reset |
+//! | | features | FEATURES_OK | DRIVER_OK | suspend | resume | FAILED | reset |
 //! | --- | --- | --- | --- | --- | --- | --- | --- |
-//! | [`Initial`] | [`Initial`] | [`Negotiated`] | | | | [`Stopped`] | [`Initial`] |
-//! | [`Negotiated`] | | | [`Running`] | | | [`Stopped`] | [`Initial`] |
-//! | [`Running`] | | | | [`Suspended`] | | [`Stopped`] | [`Initial`] |
-//! | [`Suspended`] | | | | | [`Running`] | [`Stopped`] | [`Initial`] |
+//! | [`Initial`] | [`Initial`] | [`Negotiated`] | | | | [`Initial`] | [`Initial`] |
+//! | [`Negotiated`] | | | [`Running`] | | | [`Initial`] | [`Initial`] |
+//! | [`Running`] | | | | [`Suspended`] | | [`Initial`] | [`Initial`] |
+//! | [`Suspended`] | | | | | [`Running`] | [`Initial`] | [`Initial`] |
 //! | [`Stopped`] | | | | | | | [`Initial`] |
 //!
-//! Where there is nothing, nothing changes.
+//! Where there is nothing, nothing changes. [`Stopped`] is where a device gets that could not do
+//! what it was told.
 
 use crate::{
+    bindings,
     Features,
     Status, //
 };
@@ -34,10 +36,12 @@ impl Initial {
         self.features = features;
     }
 
-    /// What the driver has accepted, if it has said anything that can be taken.
+    /// Whether the driver knows no FEATURES_OK: a legacy one, which says what it accepts and then
+    /// that it is ready (virtio 1.3, section 3.1.2).
     #[inline]
-    pub fn features(&self) -> Option<Features> {
+    pub fn is_legacy(&self) -> bool {
         self.features
+            .is_some_and(|features| !features.has(bindings::VIRTIO_F_VERSION_1))
     }
 
     /// The features are agreed on. Not so if the driver has said none, or `agree` does not.
@@ -92,7 +96,7 @@ impl Suspended {
     }
 }
 
-/// The device has stopped, and takes a reset to go on: it could not work, or its driver gave up.
+/// The device could not do what it was told, and takes a reset.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stopped {
     features: Option<Features>,
@@ -147,7 +151,7 @@ impl Phase {
         }
     }
 
-    /// The device stops until it is reset.
+    /// The device has stopped until it is reset. What the driver sees of it stays.
     #[inline]
     pub fn stop(self) -> Self {
         match self {
@@ -157,5 +161,14 @@ impl Phase {
                 status: self.status(),
             }),
         }
+    }
+
+    /// The device was to be reset, and could not be: as if it was, but that nothing can be begun.
+    #[inline]
+    pub fn stuck() -> Self {
+        Self::Stopped(Stopped {
+            features: None,
+            status: Status::default(),
+        })
     }
 }

@@ -43,13 +43,15 @@ pub(super) struct Draft {
     pub(super) state: Option<VqState>,
     /// The driver has enabled it.
     pub(super) enabled: bool,
+    /// The parent was told to start it, and not to stop it since.
+    pub(super) started: bool,
 }
 
 /// Why a virtqueue cannot be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The number of descriptors, and the largest and smallest number.
-    Size(u32, u16, u16),
+    /// The number of descriptors, and the largest one.
+    Size(u32, u16),
     /// The number of descriptors of a split ring is not a power of two.
     PowerOfTwo(u32),
     /// An area, its address, and the alignment it must have.
@@ -64,10 +66,10 @@ impl fmt::Display for Refusal {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Size(num, max, _) if num > max.into() => {
+            Self::Size(num, max) if num > max.into() => {
                 f.write_fmt(fmt!("queue size {} is more than {}", num, max))
             }
-            Self::Size(num, _, min) => f.write_fmt(fmt!("queue size {} is less than {}", num, min)),
+            Self::Size(num, _) => f.write_fmt(fmt!("queue size {} is not possible", num)),
             Self::PowerOfTwo(num) => f.write_fmt(fmt!("queue size {} is not a power of two", num)),
             Self::Alignment(area, addr, align) => f.write_fmt(fmt!(
                 "{} at {:#x} is not aligned to {} bytes",
@@ -93,23 +95,25 @@ impl Draft {
         index: VqIndex,
         features: Features,
         asid: Asid,
-        (min, max): (u16, u16),
+        max: u16,
     ) -> Result<VqSetup, Refusal> {
         let packed = features.has(bindings::VIRTIO_F_RING_PACKED);
-        let num = self.num.unwrap_or(max.into());
+        let largest = if packed { max } else { power_of_two(max) };
+        let num = self.num.unwrap_or(largest.into());
         let size = u16::try_from(num)
             .ok()
-            .filter(|size| (min.max(1)..=max).contains(size))
-            .ok_or(Refusal::Size(num, max, min))?;
+            .filter(|size| (1..=max).contains(size))
+            .ok_or(Refusal::Size(num, max))?;
 
         if !packed && !size.is_power_of_two() {
             return Err(Refusal::PowerOfTwo(num));
         }
         for (area, addr, align, len) in self.areas(size, packed) {
-            if addr % align != 0 {
+            // Powers of two, and never no bytes.
+            if addr & align.wrapping_sub(1) != 0 {
                 return Err(Refusal::Alignment(area, addr, align));
             }
-            if addr.checked_add(len - 1).is_none() {
+            if addr.checked_add(len.wrapping_sub(1)).is_none() {
                 return Err(Refusal::Beyond(area, addr));
             }
         }
@@ -151,5 +155,14 @@ impl Draft {
                 ("used ring", device, 4, 8 * size + 6),
             ]
         }
+    }
+}
+
+/// The largest power of two that is not more than `max`, or 0.
+#[inline]
+fn power_of_two(max: u16) -> u16 {
+    match max.checked_ilog2() {
+        Some(bit) => 1u16.wrapping_shl(bit),
+        None => 0,
     }
 }

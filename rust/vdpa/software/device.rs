@@ -219,12 +219,7 @@ impl<M: Model> Parent for Software<M> {
     fn suspend(&self) -> Result {
         // The thread does a round with this lock held: it leaves no chain behind, and has signalled
         // what it has published.
-        let mut state = self.engine.state.lock();
-
-        state.running = false;
-        for queue in state.queues.iter_mut() {
-            queue.stop();
-        }
+        self.engine.stop_all(&mut self.engine.state.lock());
         Ok(())
     }
 

@@ -46,9 +46,9 @@ pub(super) struct State<M> {
 
 /// A device, as its thread sees it.
 ///
-/// Locks are taken in this order: `state`, those of `iommu`. Callbacks, which never sleep, are called
-/// with `state` locked: so who has stopped a queue or the device, with the lock held, knows that
-/// what was done before is signalled, and that nothing is from then on.
+/// Locks are taken in this order: `state`, those of `iommu`. Callbacks, which never sleep, are
+/// called with `state` locked: so who has stopped a queue or the device, with the lock held, knows
+/// that what was done before is signalled, and that nothing is from then on.
 #[pin_data]
 pub(super) struct Engine<M: Model> {
     name: CString,
@@ -117,9 +117,9 @@ impl<M: Model> Engine<M> {
         // The network stack polls when the guard is dropped, for all queues at once.
         let _bh = BottomHalfGuard::new();
 
-        for i in (0..u16::MAX).take(M::QUEUES as usize) {
-            if interrupts & 1u64.wrapping_shl(i.into()) != 0 {
-                self.events.used(i);
+        for vq in (0..M::QUEUES).filter_map(|i| VqIndex::new(i, M::QUEUES)) {
+            if interrupts & 1u64.wrapping_shl(vq.get().into()) != 0 {
+                self.events.used(vq);
             }
         }
     }
@@ -127,10 +127,12 @@ impl<M: Model> Engine<M> {
     /// Stops the device until it is reset, and tells the driver so: virtio 1.3, section 2.1.2.
     #[cold]
     fn break_down(&self, state: &mut State<M>, vq: u16, why: fmt::Arguments<'_>) {
-        let _bh = BottomHalfGuard::new();
-
         state.running = false;
-        if self.events.needs_reset() && self.log.allows() {
+
+        let bh = BottomHalfGuard::new();
+        let first = self.events.set_needs_reset();
+        drop(bh);
+        if first && self.log.allows() {
             pr_warn!(
                 "{}: virtqueue {}: {}: the device needs a reset\n",
                 self.name(),
@@ -171,6 +173,17 @@ impl<M: Model> Engine<M> {
         }
     }
 
+    /// Stops all virtqueues, which can go on from there.
+    pub(super) fn stop_all(&self, state: &mut State<M>) {
+        state.running = false;
+        for started in self.started.iter() {
+            started.store(false, Relaxed);
+        }
+        for queue in state.queues.iter_mut() {
+            queue.stop();
+        }
+    }
+
     /// Says whether kicks of a virtqueue are heard.
     fn hear(&self, vq: VqIndex, yes: bool) {
         if let Some(started) = self.started.get(usize::from(vq)) {
@@ -182,15 +195,9 @@ impl<M: Model> Engine<M> {
     pub(super) fn reset(&self) {
         let mut state = self.state.lock();
 
-        state.running = false;
         state.features = Features::default();
         state.model.reset();
-        for queue in state.queues.iter_mut() {
-            queue.stop();
-        }
-        for started in self.started.iter() {
-            started.store(false, Relaxed);
-        }
+        self.stop_all(&mut state);
         self.stuck.store(false, Relaxed);
         drop(state);
         self.iommu.interrupt();

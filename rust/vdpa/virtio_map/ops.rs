@@ -31,6 +31,7 @@ use crate::{
         virtio_map_ops, //
     },
     ops::Table,
+    ConfigOps,
     VqIndex, //
 };
 use core::{
@@ -72,14 +73,14 @@ fn from_device(dir: dma_data_direction) -> bool {
 /// The operations of a device that is otherwise one of `M`.
 pub(super) struct WithMap<T, M>(PhantomData<(T, M)>);
 
-impl<T: VirtioMap, M: Mappings<T>> WithMap<T, M> {
+impl<T: ConfigOps + VirtioMap, M: Mappings<T>> WithMap<T, M> {
     pub(super) const TABLE: vdpa_config_ops = vdpa_config_ops {
         get_vq_map: Some(Table::<T>::get_vq_map),
         ..*M::TABLE
     };
 }
 
-impl<T: VirtioMap> Table<T> {
+impl<T: ConfigOps + VirtioMap> Table<T> {
     /// For the consumer that has virtqueues for kernel drivers.
     ///
     /// # Safety

@@ -704,6 +704,14 @@ mod tests {
             check_eq!(cause(&bed, *event)?, 0);
         }
         check_eq!(status(&bed)?, 0x0c);
+
+        // Nor by a driver that begins again without one.
+        told(&bed).fail = Fail::Reset;
+        check_eq!(cause(&bed, Failed)?, 0);
+        told(&bed).fail = Fail::Never;
+        check_eq!(cause(&bed, Accept)?, EBUSY.to_errno());
+        check_eq!(cause(&bed, DriverOk)?, 0);
+        check_eq!(told(&bed).starts, 2);
         Ok(())
     }
 

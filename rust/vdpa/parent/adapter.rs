@@ -218,32 +218,41 @@ impl<P: Parent> Adapter<P> {
         Ok(())
     }
 
-    /// Stops the device for good, and keeps where its virtqueues stand.
+    /// Stops the device for good, and keeps where its virtqueues stand. Returns whether it has
+    /// stopped.
     #[cold]
-    fn halt(&self, state: &mut State) {
+    fn halt(&self, state: &mut State) -> bool {
         self.events.pause();
         self.keep_states(state);
-        if let Err(error) = self.parent.halt() {
-            self.refuse(fmt!("the device could not be stopped: {:?}", error));
-        }
+
+        let result = self
+            .parent
+            .halt()
+            .inspect_err(|error| self.refuse(fmt!("the device does not stop: {:?}", error)));
+
         state.forget_started();
         // What the driver had set of it is gone.
         self.events.count_change();
+        result.is_ok()
     }
 
     /// Has the device be of no use until it is reset.
     #[cold]
     fn stop(&self, state: &mut State) {
-        self.halt(state);
+        // If it has not, there is nothing else that can be done.
+        let _ = self.halt(state);
         state.phase = mem::take(&mut state.phase).stop();
     }
 
     /// The driver has given up.
     pub(super) fn fail(&self, state: &mut State) {
-        self.halt(state);
-        if !matches!(state.phase, Phase::Stopped(_)) {
-            state.phase = Phase::default();
-        }
+        let halted = self.halt(state);
+
+        state.phase = match mem::take(&mut state.phase) {
+            phase @ Phase::Stopped(_) => phase,
+            _ if halted => Phase::default(),
+            _ => Phase::stuck(),
+        };
     }
 
     /// The driver says that its features are final.

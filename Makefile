@@ -245,7 +245,8 @@ bench: modules programs c-modules
 
 # Only what the demonstration needs.
 PHONY += demo-build demo-programs
-demo-build: without = CONFIG_RUST_VDPA_NULL=n CONFIG_RUST_VDPA_TEST=n
+demo-build: without = CONFIG_RUST_VDPA_NULL=n CONFIG_RUST_VDPA_RNG=n CONFIG_RUST_VDPA_TEST=n \
+	CONFIG_RUST_VDPA_BOUNCE=n
 demo-build: modules demo-programs
 
 demo-programs: setup

@@ -54,6 +54,12 @@ use kernel::{
 ///
 /// What was announced before a virtqueue was started is announced again after it.
 ///
+/// # What need not be there
+///
+/// A method that is not overridden and says nothing else is one that the device does not have:
+/// consumers see that, as there is no such operation in its table either. The constants with
+/// `HAS_`, and `OwnerModule`, come from [`vtable`](macro@vtable).
+///
 /// # Interrupts
 ///
 /// What stops something returns when it has: no buffer of a virtqueue that was stopped is used any
@@ -237,7 +243,8 @@ pub trait Parent: Sized + Send + Sync + 'static {
         0
     }
 
-    /// Adds the device's own statistics of a virtqueue to a netlink message.
+    /// Adds the device's own statistics of a virtqueue to a netlink message. Users see those of
+    /// network devices only (`vdpa dev vstats show`).
     fn stats(&self, vq: VqIndex, stats: &mut VendorStats<'_>) -> Result {
         let _ = (vq, stats);
         build_error!(VTABLE_DEFAULT_ERROR)

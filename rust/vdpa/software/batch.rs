@@ -35,16 +35,23 @@ pub enum Progress {
 }
 
 /// What came of a chain.
+///
+/// Where a [`Fault`](super::Fault) keeps the outcome from being written, it is
+/// [`Later`](Self::Later) unless the fault [is final](super::Fault::is_final), and
+/// [`GiveUp`](Self::GiveUp) if it is. Where there is an outcome nevertheless (an error in a status,
+/// the bytes that were written before), it is [`Done`](Self::Done).
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It goes back to the driver.
+    /// It goes back to the driver, which finds the outcome in it. One to which nothing was written
+    /// is such only if there is nothing to be written: drivers take what was there before for it.
     Done {
         /// The number of bytes that were written from the start of the chain's writable part.
         written: u32,
         /// The number of bytes that were moved or cleared for it, wherever.
         moved: u64,
     },
-    /// Something cannot be reached now. It stays where it is, and is handled again.
+    /// Something cannot be reached now. It stays where it is, and is handled again, from the
+    /// beginning: the model should not have changed for it.
     Later,
     /// There is no place for its outcome, now or later: the device stops.
     GiveUp,
@@ -86,7 +93,9 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Handles up to `budget` chains, or fewer if they are much work.
+    /// Handles up to `budget` chains, or fewer if they are much work: 16 to 64 are enough for that
+    /// what is done once for all of them does not count. A chain can have 4 GiB: `handle` has to
+    /// know how much of one it does.
     ///
     /// Publishes what was handled, and asks for notifications when nothing is left.
     #[inline]

@@ -61,16 +61,21 @@ pub trait Model: Send + Unpin + Sized + 'static {
     fn config(&self) -> Self::Config;
 
     /// Takes what was written to the configuration space. Nothing, if not overridden.
+    ///
+    /// It is within the space, little endian for a device of virtio 1.0 and later, and can be a
+    /// part of a field. A driver can write before its features are final.
     #[inline]
     fn set_config(&mut self, offset: usize, buf: &[u8]) {
         let _ = (offset, buf);
     }
 
-    /// Forgets what a driver has set: the next one is another.
+    /// Forgets what a driver has set, also in the configuration: the next one is another.
+    /// Statistics stay.
     #[inline]
     fn reset(&mut self) {}
 
-    /// Adds the statistics of a virtqueue. There are none, if not overridden.
+    /// Adds the statistics of a virtqueue. There are none, if not overridden. Users see those of
+    /// network devices only (`vdpa dev vstats show`).
     ///
     /// # Errors
     ///

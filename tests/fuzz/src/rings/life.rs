@@ -135,7 +135,14 @@ fn start(
             Ok(queue)
         })
         .collect::<Result<Vec<_>>>()?;
-    session.start()?;
+    if let Err(error) = session.start() {
+        let refused = session.device.status()? & NEEDS_RESET != 0;
+
+        // It may not be able to use what is mapped, and says so.
+        ensure!(refused, error);
+        count(&counts.broken);
+        return Ok(());
+    }
 
     let around = Surroundings {
         device: session.device.try_clone()?,

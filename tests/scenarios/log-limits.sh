@@ -5,6 +5,7 @@
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_test
 # tools: vdpa vhost-client
 # files: tests/vhost-devices.sh
+# debugging: no, the log is what it is about
 # timeout: 120
 
 . /files/vhost-devices.sh

@@ -205,13 +205,7 @@ impl Iterator for FileIter<'_> {
             iova,
             perm,
             // SAFETY: By the type invariant, and that of `FileIotlb`.
-            area: unsafe { FileArea::from_raw(file, size(iova)) },
+            area: unsafe { FileArea::from_raw(file, iova.size()) },
         })
     }
-}
-
-/// The size of a range that is not all of the 64-bit addresses, in bytes.
-#[inline]
-pub(crate) fn size(range: IovaRange) -> u64 {
-    range.last.wrapping_sub(range.first).wrapping_add(1)
 }

@@ -15,19 +15,16 @@ use crate::{
         vdpa_config_ops,
         vdpa_device, //
     },
-    file_area::size,
     iotlb::Iotlb,
     ops::Table,
-    ops_map::{
-        iova_range,
-        map_range, //
-    },
+    ops_map::map_range,
     ConfigOps,
     FileArea,
     FileDmaMap,
     FileIotlb,
     FileRange,
     FileSetMap,
+    IovaRange,
     MapRange, //
 };
 use core::ptr::NonNull;
@@ -116,7 +113,7 @@ impl<T: ConfigOps + FileDmaMap> Table<T> {
                     iova,
                     perm,
                     // SAFETY: See above for what consumers give a device.
-                    area: unsafe { FileArea::from_raw(file, size(iova)) },
+                    area: unsafe { FileArea::from_raw(file, iova.size()) },
                 },
             )?;
             Ok(0)
@@ -130,7 +127,7 @@ impl<T: ConfigOps + FileDmaMap> Table<T> {
         len: u64,
     ) -> c_int {
         from_result(|| {
-            let range = iova_range(iova, len)?;
+            let range = IovaRange::from_size(iova, len).ok_or(EINVAL)?;
             // SAFETY: See `Table`.
             let (data, asid) = unsafe { Self::data_and_asid(vdev, asid) }?;
 

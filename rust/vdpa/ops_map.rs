@@ -31,22 +31,11 @@ use kernel::{
     prelude::*, //
 };
 
-/// What a consumer asks to be mapped or unmapped; refuses what is empty or wraps around.
-#[inline]
-pub(crate) fn iova_range(iova: u64, size: u64) -> Result<IovaRange> {
-    let last = size.checked_sub(1).and_then(|len| iova.checked_add(len));
-
-    Ok(IovaRange {
-        first: iova,
-        last: last.ok_or(EINVAL)?,
-    })
-}
-
-/// What a consumer asks to be mapped.
+/// What a consumer asks to be mapped; refuses what is empty or wraps around.
 #[inline]
 pub(crate) fn map_range(iova: u64, size: u64, addr: u64, perm: u32) -> Result<MapRange> {
     Ok(MapRange {
-        iova: iova_range(iova, size)?,
+        iova: IovaRange::from_size(iova, size).ok_or(EINVAL)?,
         addr,
         perm: Permission::from_raw(perm),
     })
@@ -129,7 +118,7 @@ impl<T: ConfigOps + DmaMap> Table<T> {
         size: u64,
     ) -> c_int {
         from_result(|| {
-            let range = iova_range(iova, size)?;
+            let range = IovaRange::from_size(iova, size).ok_or(EINVAL)?;
             // SAFETY: See `Table`.
             let (data, asid) = unsafe { Self::data_and_asid(vdev, asid) }?;
 
@@ -229,7 +218,7 @@ impl<T: ConfigOps + SoftDma> Table<T> {
         size: u64,
     ) -> c_int {
         from_result(|| {
-            let range = iova_range(iova, size)?;
+            let range = IovaRange::from_size(iova, size).ok_or(EINVAL)?;
 
             // SAFETY: See `Table`.
             unsafe { Self::iommu(vdev) }?.unmap(Asid(asid), range)?;

@@ -308,14 +308,12 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
             _data: PhantomData,
         };
 
-        let tokens = match model.map_ops {
-            // SAFETY: They become part of it just below.
-            Some(_) => unsafe { Self::tokens(vdev, info.virtqueues) }?,
-            None => KVVec::new(),
-        };
+        let mut tokens = KVVec::new();
         if model.map_ops.is_some() {
-            let first = tokens.first().map(|token| token.to_raw());
+            // SAFETY: They become part of it just below.
+            tokens = unsafe { Self::tokens(vdev, info.virtqueues) }?;
 
+            let first = tokens.first().map(|token| token.to_raw());
             // What maps nothing, where there are no virtqueues.
             // SAFETY: Nobody else knows the device.
             unsafe { (*vdev.as_ptr()).vmap = first.unwrap_or(pin_init::zeroed()) };

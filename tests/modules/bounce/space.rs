@@ -111,6 +111,17 @@ impl Kernel {
             .iter_mut()
             .find_map(|piece| piece.offset(addr, len).map(|at| (piece, at)))
     }
+
+    /// The copy of `len` bytes at `addr`, which must be of a buffer.
+    fn bounced(&mut self, addr: u64, len: usize) -> Result<&mut [u8]> {
+        let (piece, at) = self.find(addr, len).ok_or(EFAULT)?;
+        let end = at.checked_add(len).ok_or(EFAULT)?;
+
+        match &mut piece.memory {
+            Memory::Bounce(bytes) => bytes.get_mut(at..end).ok_or(EFAULT),
+            Memory::Shared(_) => Err(EFAULT),
+        }
+    }
 }
 
 /// What the device can reach: copies of the buffers of kernel drivers, what it shares with them, and
@@ -154,42 +165,14 @@ impl Space {
             .retain(|piece| piece.first != first);
     }
 
+    /// Takes what a kernel driver has in a buffer.
     pub(crate) fn fill(&self, addr: u64, buffer: &ToDevice<'_>) -> Result {
-        let mut kernel = self.kernel.lock();
-
-        match kernel.find(addr, buffer.len()) {
-            Some((
-                Piece {
-                    memory: Memory::Bounce(bytes),
-                    ..
-                },
-                at,
-            )) => {
-                let end = at.checked_add(buffer.len()).ok_or(EFAULT)?;
-
-                buffer.read(0, bytes.get_mut(at..end).ok_or(EFAULT)?)
-            }
-            _ => Err(EFAULT),
-        }
+        buffer.read(0, self.kernel.lock().bounced(addr, buffer.len())?)
     }
 
+    /// Gives a kernel driver what is for its buffer.
     pub(crate) fn empty(&self, addr: u64, buffer: &FromDevice<'_>) -> Result {
-        let mut kernel = self.kernel.lock();
-
-        match kernel.find(addr, buffer.len()) {
-            Some((
-                Piece {
-                    memory: Memory::Bounce(bytes),
-                    ..
-                },
-                at,
-            )) => {
-                let end = at.checked_add(buffer.len()).ok_or(EFAULT)?;
-
-                buffer.write(0, bytes.get(at..end).ok_or(EFAULT)?)
-            }
-            _ => Err(EFAULT),
-        }
+        buffer.write(0, self.kernel.lock().bounced(addr, buffer.len())?)
     }
 
     /// Adds a mapping of a process.

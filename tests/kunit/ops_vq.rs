@@ -8,6 +8,7 @@ use crate::{
         Call,
         Op, //
     },
+    counting::callback,
     full::QUEUES, //
 };
 use core::ptr::null_mut;
@@ -26,25 +27,6 @@ use vdpa::bindings::{
 
 /// The first virtqueue that is not there, and others.
 const MISSING: [u16; 4] = [QUEUES as u16, QUEUES as u16 + 1, 0x8000, 0xffff];
-
-/// Counts its calls.
-///
-/// # Safety
-///
-/// `private` must point to an `Atomic<i32>`.
-unsafe extern "C" fn count(private: *mut c_void) -> bindings::irqreturn_t {
-    // SAFETY: By the safety requirements of this function.
-    unsafe { &*private.cast::<Atomic<i32>>() }.fetch_add(1, Relaxed);
-    bindings::irqreturn_t(bindings::irqreturn::IRQ_HANDLED.0)
-}
-
-fn callback(counter: &Atomic<i32>) -> vdpa_callback {
-    vdpa_callback {
-        callback: Some(count),
-        private: core::ptr::from_ref(counter).cast_mut().cast(),
-        trigger: null_mut(),
-    }
-}
 
 /// A message, for statistics.
 struct Skb(*mut bindings::sk_buff);

@@ -16,11 +16,13 @@ mod check;
 
 mod bed;
 mod calls;
+mod counting;
 mod full;
 mod pages;
 mod ring;
 #[macro_use]
 mod table;
+mod probe;
 mod user;
 mod vhost;
 
@@ -39,6 +41,7 @@ mod ops_mapping;
 mod ops_vq;
 mod order;
 mod parent;
+mod parent_queues;
 mod registers;
 mod sim_blk;
 mod sim_net;

@@ -30,7 +30,8 @@ use vdpa::{
     Device,
     Doorbells,
     RateLimit,
-    Source, //
+    Source,
+    Unmapped, //
 };
 
 /// What belongs to a device that this driver is bound to.
@@ -49,7 +50,7 @@ struct State {
 /// accesses to the memory of a process nor taking `mmap_lock`: the lock is all that stands between
 /// [`remove`](Self::remove) and the session. What takes long and must be done in order, which is
 /// pinning memory for IOTLB messages, has a lock of its own, taken before. That one is never needed
-/// for removal.
+/// for removal. Unpinning has its time when the session is not locked any more ([`Unmapped`]).
 ///
 /// What the device's parent does when it is called with the lock held is another matter. One that
 /// accesses memory of the process itself ([`Source::Process`]) may wait for who provides that.
@@ -125,11 +126,14 @@ impl VhostVdpa {
 
     /// Ends the session, if that has not happened before.
     pub(crate) fn close(&self) {
+        // Dropped after the lock: there can be a guest's memory in it.
+        let mut unmapped = Unmapped::new();
+
         if let Some(mut state) = self.state.lock() {
             let (state, dev) = state.split();
 
             if let Some(session) = state.session.take() {
-                state.callbacks = Some(session.close(dev, &self.log));
+                state.callbacks = Some(session.close(dev, &self.log, &mut unmapped));
             }
         }
     }

@@ -19,7 +19,8 @@ use vdpa::{
     AddressSpace,
     Device,
     Segment,
-    Source, //
+    Source,
+    Unmapped, //
 };
 
 /// What the current process has at a range of addresses: one after the other, all of the range.
@@ -66,10 +67,11 @@ impl Segments {
         space: &mut AddressSpace,
         dev: &Device<Bound>,
         mapping: Mapping<'_>,
+        unmapped: &mut Unmapped,
     ) -> Result {
         match self.found {
             Found::One(segment) => map_one(space, dev, self.source, mapping, segment),
-            Found::Many(segments) => map_all(space, dev, self.source, mapping, segments),
+            Found::Many(segments) => map_all(space, dev, self.source, mapping, segments, unmapped),
         }
     }
 }
@@ -144,6 +146,7 @@ fn map_all(
     source: Source,
     mapping: Mapping<'_>,
     mut segments: KVVec<Segment>,
+    unmapped: &mut Unmapped,
 ) -> Result {
     let mut rest = mapping.update;
 
@@ -155,5 +158,5 @@ fn map_all(
         map_one(space, dev, source, Mapping { update, ..mapping }, segment)
     });
 
-    mapping.finish(space, dev, ret)
+    mapping.finish(space, dev, ret, unmapped)
 }

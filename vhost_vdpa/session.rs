@@ -30,7 +30,8 @@ use vdpa::{
     Features,
     IovaRange,
     RateLimit,
-    Source, //
+    Source,
+    Unmapped, //
 };
 
 /// What one process has set up.
@@ -102,14 +103,22 @@ impl Session {
 
     /// Ends because the device goes away. The driver is told, and loses its doorbells.
     pub(crate) fn abort(self, dev: &Device<Bound>, log: &RateLimit) {
+        let mut unmapped = Unmapped::new();
+
         self.doorbells.revoke();
         self.signal_errors();
-        drop(self.close(dev, log));
+        drop(self.close(dev, log, &mut unmapped));
     }
 
-    /// Ends: resets the device, and lets go of all that was given to it. What it calls stays, for
-    /// a parent that does so late. What the device refuses is said as `log` allows.
-    pub(crate) fn close(mut self, dev: &Device<Bound>, log: &RateLimit) -> Callbacks<Call> {
+    /// Ends: resets the device, and lets go of all that was given to it, but for memory, which goes
+    /// to `unmapped`. What it calls stays, for a parent that does so late. What the device refuses
+    /// is said as `log` allows.
+    pub(crate) fn close(
+        mut self,
+        dev: &Device<Bound>,
+        log: &RateLimit,
+        unmapped: &mut Unmapped,
+    ) -> Callbacks<Call> {
         self.disconnect_irqs();
         self.cut_kicks();
         if let Err(e) = self.callbacks.reset(dev, self.clean_map()) {
@@ -120,7 +129,7 @@ impl Session {
         for call in self.callbacks.targets() {
             drop(call.set(None));
         }
-        self.spaces.close(dev, log);
+        self.spaces.close(dev, log, unmapped);
         if self.owner.is_some() && dev.source() == Source::Process {
             dev.unbind_mm();
         }

@@ -34,7 +34,8 @@ use vdpa::{
     Device,
     IovaRange,
     RateLimit,
-    Source, //
+    Source,
+    Unmapped, //
 };
 
 /// The address spaces of a session.
@@ -130,18 +131,24 @@ impl Spaces {
     }
 
     /// Does what a message asks for that is not to map memory.
-    fn change(&mut self, dev: &Device<Bound>, asid: Asid, change: Change) -> Result {
+    fn change(
+        &mut self,
+        dev: &Device<Bound>,
+        asid: Asid,
+        change: Change,
+        unmapped: &mut Unmapped,
+    ) -> Result {
         let space = self.get(dev, asid)?;
 
         match change {
-            Change::Invalidate(range) => space.unmap(dev, range),
+            Change::Invalidate(range) => space.unmap(dev, range, unmapped),
             Change::BatchBegin => {
                 space.begin_batch();
                 self.batch = Some(asid);
                 Ok(())
             }
             Change::BatchEnd => {
-                let ret = space.end_batch(dev);
+                let ret = space.end_batch(dev, unmapped);
 
                 self.batch = None;
                 ret
@@ -150,9 +157,9 @@ impl Spaces {
     }
 
     /// Unmaps everything. What the device refuses is said as `log` allows.
-    pub(crate) fn close(mut self, dev: &Device<Bound>, log: &RateLimit) {
-        let clear = |asid: u32, space: &mut AddressSpace| {
-            if let Err(e) = space.clear(dev) {
+    pub(crate) fn close(self, dev: &Device<Bound>, log: &RateLimit, unmapped: &mut Unmapped) {
+        let mut close = |asid: u32, space: AddressSpace| {
+            if let Err(e) = space.close(dev, unmapped) {
                 if log.allows() {
                     dev_warn!(dev, "address space {} not cleared: {:?}\n", asid, e);
                 }
@@ -160,10 +167,18 @@ impl Spaces {
         };
 
         if self.first_used {
-            clear(0, &mut self.first);
+            close(0, self.first);
         }
-        for (asid, space) in self.others.iter_mut() {
-            clear(*asid, space);
+
+        let mut others = self.others;
+        let mut next = others.cursor_front_mut();
+
+        while let Some(cursor) = next {
+            let (rest, node) = cursor.remove_current();
+            let (asid, space) = node.to_key_value();
+
+            close(asid, space);
+            next = rest;
         }
     }
 }
@@ -174,7 +189,8 @@ impl Session {
         &mut self,
         dev: &Device<Bound>,
         message: &Result<Message>,
-        map: impl FnOnce(&mut Spaces, Asid, Update) -> Result,
+        unmapped: &mut Unmapped,
+        map: impl FnOnce(&mut Spaces, Asid, Update, &mut Unmapped) -> Result,
     ) -> Result<usize> {
         self.check_owner()?;
 
@@ -185,8 +201,8 @@ impl Session {
             .unwrap_or(Asid(0));
 
         match message.request? {
-            Request::Update(update) => map(&mut self.spaces, asid, update)?,
-            Request::Change(change) => self.spaces.change(dev, asid, change)?,
+            Request::Update(update) => map(&mut self.spaces, asid, update, unmapped)?,
+            Request::Change(change) => self.spaces.change(dev, asid, change, unmapped)?,
         }
         Ok(message.len)
     }
@@ -223,8 +239,10 @@ pub(crate) fn write(vhost: &VhostVdpa, from: &mut IovIterSource<'_>) -> Result<u
 fn write_pinned(vhost: &VhostVdpa, message: &Result<Message>) -> Result<usize> {
     let _turn = vhost.lock_messages()?;
     let mut job = None;
+    // Dropped when the device is not locked any more.
+    let mut unmapped = Unmapped::new();
     let len = vhost.with(|session, dev| {
-        session.message(dev, message, |spaces, asid, update| {
+        session.message(dev, message, &mut unmapped, |spaces, asid, update, _| {
             let wait = spaces.batch.is_some();
             let all = spaces.len();
             let space = spaces.get_for(dev, asid, update.iova)?;
@@ -241,7 +259,7 @@ fn write_pinned(vhost: &VhostVdpa, message: &Result<Message>) -> Result<usize> {
     })?;
 
     if let Some(job) = job {
-        job.run()?;
+        job.run(&mut unmapped)?;
     }
     Ok(len)
 }
@@ -256,21 +274,29 @@ fn write_addresses(vhost: &VhostVdpa, message: &Result<Message>, source: Source)
         Err(_) => None,
     };
 
-    vhost.with(|session, dev| {
-        session.message(dev, message, |spaces, asid, update| {
-            let wait = spaces.batch.is_some();
-            let all = spaces.len();
-            let space = spaces.get_for(dev, asid, update.iova)?;
-            let others = all.saturating_sub(space.len());
-            let segments = segments.ok_or(EINVAL)??;
-            let mapping = Mapping {
-                update,
-                wait,
-                others,
-                log: vhost.log(),
-            };
+    // As above.
+    let mut unmapped = Unmapped::new();
 
-            segments.map(space, dev, mapping)
-        })
+    vhost.with(|session, dev| {
+        session.message(
+            dev,
+            message,
+            &mut unmapped,
+            |spaces, asid, update, unmapped| {
+                let wait = spaces.batch.is_some();
+                let all = spaces.len();
+                let space = spaces.get_for(dev, asid, update.iova)?;
+                let others = all.saturating_sub(space.len());
+                let segments = segments.ok_or(EINVAL)??;
+                let mapping = Mapping {
+                    update,
+                    wait,
+                    others,
+                    log: vhost.log(),
+                };
+
+                segments.map(space, dev, mapping, unmapped)
+            },
+        )
     })
 }

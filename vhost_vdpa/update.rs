@@ -30,7 +30,8 @@ use vdpa::{
     PinnedRun,
     Pinner,
     RateLimit,
-    Source, //
+    Source,
+    Unmapped, //
 };
 
 /// How many mappings of addresses of a process a session can have, for which no other limit holds:
@@ -158,21 +159,22 @@ impl Mapping<'_> {
         space: &mut AddressSpace,
         dev: &Device<Bound>,
         ret: Result,
+        unmapped: &mut Unmapped,
     ) -> Result {
-        let undo = |space: &mut AddressSpace, e| {
+        let undo = |space: &mut AddressSpace, unmapped: &mut Unmapped, e| {
             // What a device refuses to forget stays pinned, which is all that can be done.
-            let _ = space.unmap(dev, self.update.iova);
+            let _ = space.unmap(dev, self.update.iova, unmapped);
             Err(e)
         };
-        let ret = ret.or_else(|e| undo(space, e));
+        let ret = ret.or_else(|e| undo(space, unmapped, e));
 
         if self.wait {
             return ret;
         }
 
-        let told = space.end_batch(dev);
+        let told = space.end_batch(dev, unmapped);
 
-        ret.and_then(|()| told.or_else(|e| undo(space, e)))
+        ret.and_then(|()| told.or_else(|e| undo(space, unmapped, e)))
     }
 }
 
@@ -203,18 +205,18 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Does it.
+    /// Does it. Memory that is not mapped any more goes to `unmapped`.
     ///
     /// # Errors
     ///
     /// See [`spaces::write`](crate::spaces::write). Nothing of it is mapped then.
-    pub(crate) fn run(self) -> Result {
-        let ret = self.map();
+    pub(crate) fn run(self, unmapped: &mut Unmapped) -> Result {
+        let ret = self.map(unmapped);
 
         if self.mapping.wait && ret.is_ok() {
             return Ok(());
         }
-        self.with(|space, dev| self.mapping.finish(space, dev, ret))
+        self.with(|space, dev| self.mapping.finish(space, dev, ret, unmapped))
     }
 
     /// Has `f` do something with the address space.
@@ -223,7 +225,7 @@ impl<'a> Job<'a> {
             .with(|session, dev| f(session.spaces.get(dev, self.asid)?, dev))
     }
 
-    fn map(&self) -> Result {
+    fn map(&self, unmapped: &mut Unmapped) -> Result {
         let mut pinner = self.pinner()?;
         let mut runs = KVec::with_capacity(CHUNK, GFP_KERNEL)?;
         let mut next = self.mapping.update.iova.first;
@@ -234,7 +236,7 @@ impl<'a> Job<'a> {
                 for run in runs.drain_all() {
                     let size = run.size();
 
-                    space.map_pinned(dev, next, run, pinner.charge())?;
+                    space.map_pinned(dev, next, run, pinner.charge(), unmapped)?;
                     next = next.wrapping_add(size);
                 }
                 Ok(())
@@ -251,11 +253,16 @@ impl<'a> Job<'a> {
 
         match Pinner::new(mm, addr, pages, perm) {
             // Maybe because memory that was unmapped in this batch is still there.
-            Err(e) if e == ENOMEM && self.with(AddressSpace::release_removed)? => {
-                Pinner::new(mm, addr, pages, perm)
-            }
+            Err(e) if e == ENOMEM && self.release_removed()? => Pinner::new(mm, addr, pages, perm),
             ret => ret,
         }
+    }
+
+    /// Unpins memory that was kept for the device. Returns whether there was any.
+    fn release_removed(&self) -> Result<bool> {
+        let mut unmapped = Unmapped::new();
+
+        self.with(|space, dev| space.release_removed(dev, &mut unmapped))
     }
 
     /// Pins up to [`CHUNK`] pieces. Returns whether there are no more.

@@ -7,6 +7,9 @@
 mod backing;
 mod removed;
 mod unmap;
+mod unmapped;
+
+pub use self::unmapped::Unmapped;
 
 use self::{
     backing::Backing,
@@ -38,9 +41,10 @@ use kernel::{
 /// An address space of a device: the mappings, and what is behind each of them.
 ///
 /// What is mapped depends on the device's [`Source`]. Memory that it reaches by physical addresses
-/// is handed in as a guard. It is dropped when the device has been told that the mapping is gone,
-/// and not before. Where the device is told of all mappings at once ([`Translation::SetMap`]) that
-/// may be later than they are removed: at the end of a batch, or after the device has refused.
+/// is handed in as a guard. It goes to the caller's [`Unmapped`] when the device has been told that
+/// the mapping is gone, and not before. Where the device is told of all mappings at once
+/// ([`Translation::SetMap`]) that may be later than they are removed: at the end of a batch, or
+/// after the device has refused.
 ///
 /// What devices that use addresses of a process need is theirs to keep, so that nothing is kept for
 /// them: a [`MapFile`] goes with its mapping.
@@ -52,7 +56,7 @@ use kernel::{
 ///
 /// All that the methods wait for is the parent of the device and memory. [`PinnedRun`]s and
 /// [`MapFile`]s are made without this object, so that no lock around it need be held while a
-/// process brings in its memory.
+/// process brings in its memory; nor need it be while memory is unpinned.
 ///
 /// # Invariants
 ///
@@ -153,7 +157,7 @@ impl AddressSpace {
     /// - `EEXIST` where an address is mapped already,
     /// - `ENOMEM`, and what the device returns.
     ///
-    /// Nothing has changed then, as far as the device goes along with it; the memory is unpinned.
+    /// Nothing has changed then, as far as the device goes along with it.
     #[inline]
     pub fn map_pinned(
         &mut self,
@@ -161,6 +165,7 @@ impl AddressSpace {
         iova: u64,
         run: PinnedRun,
         charge: &mut Charge,
+        unmapped: &mut Unmapped,
     ) -> Result {
         if self.source != Source::Pinned || iova % bindings::PAGE_SIZE as u64 != 0 {
             return Err(EINVAL);
@@ -175,18 +180,18 @@ impl AddressSpace {
 
         self.check(dev)?;
         if self.translation == Translation::SetMap {
-            self.make_room(dev)?;
+            self.make_room(dev, unmapped)?;
         }
         self.charge
             .get_or_insert_with(|| charge.empty())
             .take(charge, backing.pages())?;
         if let Err(e) = self.table.add_with(map, null_mut()) {
-            self.discard(backing);
+            self.discard(backing, unmapped);
             return Err(e);
         }
         // INVARIANT: The table owns it now.
         backing.leak();
-        self.announce(dev, map, null_mut())
+        self.announce(dev, map, null_mut(), unmapped)
     }
 
     /// Maps addresses of the process that the device is bound to, from `uaddr` on.
@@ -244,14 +249,15 @@ impl AddressSpace {
         self.table.add_with(map, file.cast())?;
         // INVARIANT: The table owns it now.
         backing.leak();
-        self.announce(dev, map, file)
+        // Nothing is pinned for it.
+        self.announce(dev, map, file, &mut Unmapped::new())
     }
 
     /// Makes room in `removed` for one mapping more.
     #[inline]
-    fn make_room(&mut self, dev: &Device<Bound>) -> Result {
+    fn make_room(&mut self, dev: &Device<Bound>, unmapped: &mut Unmapped) -> Result {
         if self.removed.is_full() {
-            self.set_map(dev)?;
+            self.set_map(dev, unmapped)?;
         }
         self.removed.make_room(self.table.len().saturating_add(1))
     }
@@ -263,16 +269,17 @@ impl AddressSpace {
         dev: &Device<Bound>,
         map: MapRange,
         file: *mut bindings::vdpa_map_file,
+        unmapped: &mut Unmapped,
     ) -> Result {
         if self.translation == Translation::SetMap && self.batch {
             return Ok(());
         }
-        self.tell(dev, map, file).inspect_err(|_| {
+        self.tell(dev, map, file, unmapped).inspect_err(|_| {
             if self.translation == Translation::SetMap {
                 // It is told again: some parents have lost what they had.
-                let _ = self.unmap(dev, map.iova);
+                let _ = self.unmap(dev, map.iova, unmapped);
             } else if let Some(backing) = self.take(map.iova) {
-                self.discard(backing);
+                self.discard(backing, unmapped);
             }
         })
     }
@@ -283,9 +290,10 @@ impl AddressSpace {
         dev: &Device<Bound>,
         map: MapRange,
         file: *mut bindings::vdpa_map_file,
+        unmapped: &mut Unmapped,
     ) -> Result {
         match self.translation {
-            Translation::SetMap => self.set_map(dev),
+            Translation::SetMap => self.set_map(dev, unmapped),
             // SAFETY: Memory that was pinned stays for as long as the mapping is in the table, and
             // so does `file`.
             Translation::DmaMap => unsafe { dev.dma_map(self.asid, map, file) },
@@ -319,16 +327,16 @@ impl AddressSpace {
     /// `EINVAL` where `dev` is another device, and what the device returns. The batch has ended;
     /// the mappings stay as they are, to be tried again with the next change.
     #[inline]
-    pub fn end_batch(&mut self, dev: &Device<Bound>) -> Result {
+    pub fn end_batch(&mut self, dev: &Device<Bound>, unmapped: &mut Unmapped) -> Result {
         self.check(dev)?;
         if core::mem::replace(&mut self.batch, false) && self.translation == Translation::SetMap {
-            self.set_map(dev)?;
+            self.set_map(dev, unmapped)?;
         }
         Ok(())
     }
 
-    /// Unpins memory that is not mapped any more but was kept for a device that has not been told
-    /// yet, by telling it now. Returns whether there was any.
+    /// Hands out memory that is not mapped any more but was kept for a device that has not been
+    /// told yet, by telling it now. Returns whether there was any.
     ///
     /// This is for a batch that unmaps memory and maps other memory, in a process that must not
     /// have both pinned at a time.
@@ -337,12 +345,16 @@ impl AddressSpace {
     ///
     /// Those of [`end_batch`](Self::end_batch).
     #[inline]
-    pub fn release_removed(&mut self, dev: &Device<Bound>) -> Result<bool> {
+    pub fn release_removed(
+        &mut self,
+        dev: &Device<Bound>,
+        unmapped: &mut Unmapped,
+    ) -> Result<bool> {
         self.check(dev)?;
         if self.removed.is_empty() {
             return Ok(false);
         }
-        self.set_map(dev)?;
+        self.set_map(dev, unmapped)?;
         Ok(true)
     }
 
@@ -355,14 +367,14 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Tells the device of all mappings. What had been removed is dropped.
+    /// Tells the device of all mappings. What had been removed is unmapped then.
     #[inline]
-    fn set_map(&mut self, dev: &Device<Bound>) -> Result {
+    fn set_map(&mut self, dev: &Device<Bound>, unmapped: &mut Unmapped) -> Result {
         // SAFETY: Memory that was pinned stays for as long as its mapping is in the table, and from
-        // then on until it was dropped from `removed`, which happens when the device has a new
+        // then on until it is taken from `removed`, which happens when the device has a new
         // table. Files stay during the call.
         unsafe { dev.set_map(self.asid, &self.table) }?;
-        self.release_all(self.table.len());
+        self.release_all(self.table.len(), unmapped);
         Ok(())
     }
 
@@ -376,43 +388,68 @@ impl AddressSpace {
         Some(unsafe { Backing::from_leaked(map, opaque, self.source) })
     }
 
-    /// Drops what the device does not know of any more.
+    /// Lets go of what the device does not know of any more.
     #[inline]
-    fn discard(&mut self, backing: Backing) {
-        let pages = backing.pages();
-
-        drop(backing);
-        if let Some(charge) = &mut self.charge {
-            charge.release(pages);
+    fn discard(&mut self, backing: Backing, unmapped: &mut Unmapped) {
+        match (backing, &mut self.charge) {
+            (Backing::Pinned(run), Some(charge)) => unmapped.push(run, charge),
+            (backing, _) => drop(backing),
         }
     }
 
-    /// Drops all that was kept for the device, which knows of as many mappings as `told` says.
+    /// Lets go of all mappings, of which the device knows none any more.
     #[inline]
-    fn release_all(&mut self, told: usize) {
-        let pages = self.removed.release(told);
-
-        if let Some(charge) = &mut self.charge {
-            charge.release(pages);
+    fn discard_all(&mut self, unmapped: &mut Unmapped) {
+        while let Some(backing) = self.take(IovaRange::FULL) {
+            self.discard(backing, unmapped);
+            cond_resched();
         }
     }
-}
 
-impl Drop for AddressSpace {
-    /// Drops what is behind the mappings. Where the device still has some, because it was not
-    /// [cleared](AddressSpace::clear) or has refused, memory that was pinned for it is lost.
+    /// Lets go of all that was kept for the device, which knows of as many mappings as `told` says.
     #[inline]
-    fn drop(&mut self) {
+    fn release_all(&mut self, told: usize, unmapped: &mut Unmapped) {
+        if let Some(charge) = &mut self.charge {
+            self.removed.release(told, charge, unmapped);
+        }
+    }
+
+    /// Ends: [clears](Self::clear) it, and gives a device behind a platform's IOMMU back to the
+    /// kernel's own translation, in which it has none of the mappings, whatever became of clearing.
+    ///
+    /// Where the device still has some, because it has refused, memory that was pinned for it is
+    /// lost (the user is told).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`clear`](Self::clear).
+    #[inline]
+    pub fn close(mut self, dev: &Device<Bound>, unmapped: &mut Unmapped) -> Result {
+        let ret = self.clear(dev, unmapped);
+
+        self.detach(unmapped);
+        ret
+    }
+
+    /// Lets go of what the device does not reach any more when this object goes.
+    #[inline]
+    fn detach(&mut self, unmapped: &mut Unmapped) {
         // From here on a device behind an IOMMU does not reach what is mapped. Others may, if they
         // were not told, but not if that is addresses: these are nobody's to take away.
         let detached = self.domain.take().map(drop).is_some();
 
         if detached || self.source != Source::Pinned {
-            while let Some(backing) = self.take(IovaRange::FULL) {
-                self.discard(backing);
-                cond_resched();
-            }
+            self.discard_all(unmapped);
         }
+    }
+}
+
+impl Drop for AddressSpace {
+    /// Drops what is behind the mappings. Where the device still has some, because this was not
+    /// [closed](AddressSpace::close) or it has refused, memory that was pinned for it is lost.
+    #[inline]
+    fn drop(&mut self) {
+        self.detach(&mut Unmapped::new());
         if !self.table.is_empty() || !self.removed.is_empty() {
             dev_warn!(
                 self.dev,

@@ -95,7 +95,10 @@ mod vma;
 mod worker;
 
 pub use self::{
-    address_space::AddressSpace,
+    address_space::{
+        AddressSpace,
+        Unmapped, //
+    },
     alloc::{
         DeviceInfo,
         Registration,

@@ -39,7 +39,8 @@ use vdpa::{
     Pinner,
     SoftMapping,
     Source,
-    UnregisteredDevice, //
+    Unmapped, //
+    UnregisteredDevice,
 };
 
 const PAGE: u64 = vdpa::bindings::PAGE_SIZE as u64;
@@ -110,9 +111,9 @@ mod tests {
                 // What is mapped already is not mapped again.
                 check_eq!(map(&mut space, dev, PAGE, &user), Err(EEXIST));
                 check_eq!(user.file_references()?, before + 3);
-                space.unmap(dev, page(2 * PAGE))?;
+                space.unmap(dev, page(2 * PAGE), &mut Unmapped::new())?;
                 check_eq!((space.len(), user.file_references()?), (2, before + 2));
-                space.clear(dev)?;
+                space.clear(dev, &mut Unmapped::new())?;
                 check_eq!(user.file_references()?, before);
                 check_eq!(pinned()?, 0);
                 Ok(())
@@ -143,7 +144,7 @@ mod tests {
 
                 space.map_file(dev, iova, addr, Permission::RW, file)?;
                 // What the consumer has of it goes.
-                space.clear(dev)
+                space.clear(dev, &mut Unmapped::new())
             })?;
             check_eq!(user.file_references()?, before + 1);
 
@@ -220,11 +221,11 @@ mod tests {
             space.begin_batch();
             for _ in 0..100 {
                 map(&mut space, dev, PAGE, &user)?;
-                space.unmap(dev, page(PAGE))?;
+                space.unmap(dev, page(PAGE), &mut Unmapped::new())?;
                 check_eq!(user.file_references()?, before);
             }
             check!(bed.parent().asked(&[]));
-            space.end_batch(dev)?;
+            space.end_batch(dev, &mut Unmapped::new())?;
             check!(bed.parent().asked(&[Call(Op::SetMap, [0, 0, 0, 0])]));
             Ok(())
         })
@@ -255,8 +256,8 @@ mod tests {
 
                 calls.fail(Some(unmap_op));
                 let ret = match unmap_op {
-                    Op::ResetMap => space.clear(dev),
-                    _ => space.unmap(dev, IovaRange::FULL),
+                    Op::ResetMap => space.clear(dev, &mut Unmapped::new()),
+                    _ => space.unmap(dev, IovaRange::FULL, &mut Unmapped::new()),
                 };
                 check_eq!(ret, Err(EIO));
                 // Nothing more can be done, and nothing is lost.
@@ -293,7 +294,8 @@ mod tests {
                 let mm = task.mm().ok_or(EINVAL)?;
                 let mut pinner = Pinner::new(mm, addr, 1, Permission::RW)?;
                 let run = pinner.next_run()?.ok_or(EINVAL)?;
-                let ret = space.map_pinned(dev, 5 * PAGE, run, pinner.charge());
+                let ret =
+                    space.map_pinned(dev, 5 * PAGE, run, pinner.charge(), &mut Unmapped::new());
                 check_eq!(ret, expected(Source::Pinned));
                 drop(pinner);
 
@@ -301,7 +303,7 @@ mod tests {
                 let files = user.file_references()? - before;
                 check_eq!(files, (source == Source::Files).into());
                 check_eq!(pinned()?, (source == Source::Pinned).into());
-                space.clear(dev)?;
+                space.clear(dev, &mut Unmapped::new())?;
                 check_eq!((user.file_references()?, pinned()?), (before, 0));
                 Ok(())
             })?;

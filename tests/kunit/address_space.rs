@@ -30,7 +30,8 @@ use vdpa::{
     IovaRange,
     Permission,
     Pinner,
-    UnregisteredDevice, //
+    Unmapped, //
+    UnregisteredDevice,
 };
 
 const PAGE: u64 = vdpa::bindings::PAGE_SIZE as u64;
@@ -42,7 +43,7 @@ fn map(space: &mut AddressSpace, dev: &Device<Bound>, iova: u64, addr: usize) ->
     let mut pinner = Pinner::new(mm, addr as u64, 1, Permission::RW)?;
     let run = pinner.next_run()?.ok_or(EINVAL)?;
 
-    space.map_pinned(dev, iova, run, pinner.charge())
+    space.map_pinned(dev, iova, run, pinner.charge(), &mut Unmapped::new())
 }
 
 fn range(first: u64, last: u64) -> IovaRange {
@@ -79,9 +80,9 @@ mod tests {
             check_eq!((space.len(), pinned()?), (2, 2));
             check!(space.is_mapped(range(0x1_0fff, 0x1_1000)));
             check!(!space.is_mapped(range(0x1_1000, 0x1_1fff)));
-            space.unmap(dev, range(0x1_0000, 0x1_0000))?;
+            space.unmap(dev, range(0x1_0000, 0x1_0000), &mut Unmapped::new())?;
             check_eq!((space.len(), pinned()?), (1, 1));
-            space.clear(dev)?;
+            space.clear(dev, &mut Unmapped::new())?;
             check_eq!((space.len(), pinned()?), (0, 0));
             Ok(())
         })?;
@@ -115,7 +116,7 @@ mod tests {
             check_eq!(ret, Err(EEXIST));
             check_eq!((space.len(), pinned()?), (1, 1));
             check!(bed.parent().asked(&[]));
-            space.clear(dev)
+            space.clear(dev, &mut Unmapped::new())
         })
     }
 
@@ -138,10 +139,10 @@ mod tests {
                 check_eq!(space.len(), 0);
                 bed.parent().calls.fail(None);
                 // A device that is told of everything at once may have kept it until it is told.
-                space.clear(dev)?;
+                space.clear(dev, &mut Unmapped::new())?;
                 check_eq!(pinned()?, 0);
                 map(&mut space, dev, 0x1000, user.addr())?;
-                space.clear(dev)
+                space.clear(dev, &mut Unmapped::new())
             })?;
             check_eq!(pinned()?, 0);
         }
@@ -159,10 +160,13 @@ mod tests {
             map(&mut space, dev, 0x1000, user.addr())?;
             map(&mut space, dev, 0x3000, user.addr())?;
             bed.parent().calls.fail(Some(Op::DmaUnmap));
-            check_eq!(space.unmap(dev, IovaRange::FULL), Err(EIO));
+            check_eq!(
+                space.unmap(dev, IovaRange::FULL, &mut Unmapped::new()),
+                Err(EIO)
+            );
             check_eq!((space.len(), pinned()?), (2, 2));
             bed.parent().calls.fail(None);
-            space.clear(dev)?;
+            space.clear(dev, &mut Unmapped::new())?;
             check_eq!((space.len(), pinned()?), (0, 0));
             Ok(())
         })
@@ -178,13 +182,16 @@ mod tests {
 
             map(&mut space, dev, 0x1000, user.addr())?;
             bed.parent().calls.fail(Some(Op::SetMap));
-            check_eq!(space.unmap(dev, IovaRange::FULL), Err(EIO));
+            check_eq!(
+                space.unmap(dev, IovaRange::FULL, &mut Unmapped::new()),
+                Err(EIO)
+            );
             // Not mapped any more, but the device may still use it.
             check_eq!((space.len(), pinned()?), (0, 1));
             bed.parent().calls.fail(None);
-            check!(space.release_removed(dev)?);
+            check!(space.release_removed(dev, &mut Unmapped::new())?);
             check_eq!(pinned()?, 0);
-            check!(!space.release_removed(dev)?);
+            check!(!space.release_removed(dev, &mut Unmapped::new())?);
             Ok(())
         })
     }
@@ -201,18 +208,18 @@ mod tests {
             for iova in [0x1000, 0x2000, 0x4000] {
                 map(&mut space, dev, iova, user.addr())?;
             }
-            space.unmap(dev, range(0x2000, 0x2000))?;
+            space.unmap(dev, range(0x2000, 0x2000), &mut Unmapped::new())?;
             check!(space.in_batch());
             check!(bed.parent().asked(&[]));
             // The one that was removed waits for the device.
             check_eq!((space.len(), pinned()?), (2, 3));
-            space.end_batch(dev)?;
+            space.end_batch(dev, &mut Unmapped::new())?;
             check_eq!((space.len(), pinned()?), (2, 2));
             check!(bed.parent().asked(&[Call(Op::SetMap, [1, 2, 0x1000, 0])]));
             // There is none any more.
-            space.end_batch(dev)?;
+            space.end_batch(dev, &mut Unmapped::new())?;
             check!(bed.parent().asked(&[]));
-            space.clear(dev)?;
+            space.clear(dev, &mut Unmapped::new())?;
             check_eq!(pinned()?, 0);
             check!(bed.parent().asked(&[Call(Op::ResetMap, [1, 0, 0, 0])]));
             Ok(())
@@ -230,14 +237,14 @@ mod tests {
             space.begin_batch();
             map(&mut space, dev, 0x1000, user.addr())?;
             bed.parent().calls.fail(Some(Op::SetMap));
-            check_eq!(space.end_batch(dev), Err(EIO));
+            check_eq!(space.end_batch(dev, &mut Unmapped::new()), Err(EIO));
             check!(!space.in_batch());
             check_eq!((space.len(), pinned()?), (1, 1));
             bed.parent().calls.fail(None);
             bed.parent().calls.take();
             map(&mut space, dev, 0x2000, user.addr())?;
             check!(bed.parent().asked(&[Call(Op::SetMap, [0, 2, 0x1000, 0])]));
-            space.clear(dev)?;
+            space.clear(dev, &mut Unmapped::new())?;
             check_eq!(pinned()?, 0);
             Ok(())
         })
@@ -252,8 +259,11 @@ mod tests {
 
         other.with(|dev| {
             check_eq!(map(&mut space, dev, 0x1000, user.addr()), Err(EINVAL));
-            check_eq!(space.unmap(dev, IovaRange::FULL), Err(EINVAL));
-            check_eq!(space.end_batch(dev), Err(EINVAL));
+            check_eq!(
+                space.unmap(dev, IovaRange::FULL, &mut Unmapped::new()),
+                Err(EINVAL)
+            );
+            check_eq!(space.end_batch(dev, &mut Unmapped::new()), Err(EINVAL));
             check_eq!(pinned()?, 0);
             Ok(())
         })?;
@@ -302,13 +312,13 @@ mod tests {
             space.begin_batch();
             for _ in 0..1500 {
                 map(&mut space, dev, 0x1000, user.addr())?;
-                space.unmap(dev, range(0x1000, 0x1000))?;
+                space.unmap(dev, range(0x1000, 0x1000), &mut Unmapped::new())?;
             }
             check!(pinned()? < 1100);
             // It is told in between, that it has nothing.
             check!(bed.parent().asked(&[Call(Op::SetMap, [0, 0, 0, 0])]));
             check!(space.in_batch());
-            space.end_batch(dev)?;
+            space.end_batch(dev, &mut Unmapped::new())?;
             check_eq!(pinned()?, 0);
             Ok(())
         })
@@ -327,20 +337,48 @@ mod tests {
             for number in 0..maps {
                 map(&mut space, dev, number * PAGE, user.addr())?;
             }
-            space.end_batch(dev)?;
+            space.end_batch(dev, &mut Unmapped::new())?;
             check!(bed.parent().asked(&[Call(Op::SetMap, [0, maps, 0, 0])]));
             space.begin_batch();
-            space.unmap(dev, IovaRange::FULL)?;
+            space.unmap(dev, IovaRange::FULL, &mut Unmapped::new())?;
             for _ in 0..100 {
                 map(&mut space, dev, PAGE, user.addr())?;
-                space.unmap(dev, IovaRange::FULL)?;
+                space.unmap(dev, IovaRange::FULL, &mut Unmapped::new())?;
             }
             // It must not see that there is nothing meanwhile.
             check!(bed.parent().asked(&[]));
             check_eq!(pinned()?, maps as i64 + 100);
-            space.end_batch(dev)?;
+            space.end_batch(dev, &mut Unmapped::new())?;
             check_eq!(pinned()?, 0);
             Ok(())
         })
+    }
+
+    #[test]
+    fn unpinning_is_for_who_unmaps_when_it_suits() -> Result {
+        let user = UserMemory::new(1)?;
+        // More than are remembered in one piece.
+        let maps = 600;
+
+        for new in [Bed::dma_map, Bed::set_map] {
+            new()?.with(|dev| {
+                let mut space = AddressSpace::new(dev, Asid(0))?;
+                let mut unmapped = Unmapped::new();
+
+                space.begin_batch();
+                for number in 0..maps {
+                    map(&mut space, dev, number * PAGE, user.addr())?;
+                }
+                space.end_batch(dev, &mut unmapped)?;
+                space.unmap(dev, range(0, (maps - 1) * PAGE - 1), &mut unmapped)?;
+                check_eq!((space.len(), pinned()?), (1, maps as i64));
+                space.close(dev, &mut unmapped)?;
+                check_eq!(pinned()?, maps as i64);
+                drop(unmapped);
+                check_eq!(pinned()?, 0);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
 #
-# title: the memory of a process that ends is not freed by a device that uses it, with its locks held
+# title: the memory of a process that ends is not freed, nor unpinned, with locks of the device held
 # modules: ours/vdpa ours/vhost_vdpa ours/vdpa_sim_net ours/vdpa_sim_blk
 # tools: vdpa vhost-client
 # files: tests/vhost-devices.sh
@@ -38,6 +38,20 @@ freed_by() {
 	grep -q "^ *$1.*exit_mmap" $trace/trace
 }
 
+# unpinned: says, for each time that a process unpins memory, how many mutexes it holds.
+unpinned() {
+	awk '
+		/ lock: / { held[$1, $NF] = 1 }
+		/ unlock: / { delete held[$1, $NF] }
+		/ unpin: / { number = 0; for (lock in held) if (index(lock, $1 SUBSEP) == 1) number++; print "holds", number }
+	' $trace/trace
+}
+
+# probe NAME FUNCTION [ARGUMENT]
+probe() {
+	echo "p:$1 $2 $3" >>$trace/kprobe_events && echo 1 >"$trace/events/kprobes/$1/enable"
+}
+
 load ours/vdpa
 load ours/vdpa_sim_net use_va=1
 load ours/vdpa_sim_blk use_va=1
@@ -63,7 +77,20 @@ fi
 check "but somebody does" freed_by ".*"
 echo 0 >$trace/events/kprobes/freed/enable
 echo >$trace/kprobe_events
-umount $trace
 drive_net net0
 drive_blk blk0
+
+unload vdpa_sim_net
+load ours/vdpa_sim_net use_va=0
+check "a device is added for which memory is pinned" add_net net0
+echo >$trace/trace
+check "unpinning can be seen" probe unpin unpin_user_page_range_dirty_lock
+check "and the locks that are held" eval "probe lock mutex_lock lock=%di && probe unlock mutex_unlock lock=%di"
+check "a process uses the device" vhost-client net --dev "$(vhost_of net0)" --count 100
+# Who reads what was traced takes locks, too.
+echo 0 >$trace/events/enable
+check "its memory is unpinned" eval "unpinned | grep holds"
+check "nothing is locked then" eval "! unpinned | grep -v 'holds 0'"
+echo >$trace/kprobe_events
+umount $trace
 check "all is unloaded" unload vdpa_sim_net vdpa_sim_blk vdpa_sim vhost_vdpa vdpa

@@ -2,8 +2,10 @@
 
 //! Memory that is not mapped any more, but that a device may still use.
 
+use super::Unmapped;
 use crate::{
     pin::cond_resched,
+    Charge,
     PinnedRun, //
 };
 use kernel::{
@@ -80,23 +82,17 @@ impl Removed {
         }
     }
 
-    /// Unpins all of it, when the device has been told of the mappings there are: `told` of them.
-    /// Returns how many pages it was.
+    /// Hands out all of it, when the device has been told of the mappings there are: `told` of
+    /// them. It is counted in `charge`.
     #[inline]
-    pub(super) fn release(&mut self, told: usize) -> u64 {
-        // All of them were counted in one `i64`.
-        let pages = self
-            .runs
-            .iter()
-            .map(PinnedRun::pages)
-            .fold(0, u64::wrapping_add);
-
+    pub(super) fn release(&mut self, told: usize, charge: &mut Charge, unmapped: &mut Unmapped) {
         self.told = told;
-        while !self.runs.is_empty() {
-            self.runs.truncate(self.runs.len().saturating_sub(CHUNK));
-            cond_resched();
+        for (number, run) in self.runs.drain_all().enumerate() {
+            unmapped.push(run, charge);
+            if number % CHUNK == 0 {
+                cond_resched();
+            }
         }
-        pages
     }
 }
 

@@ -4,7 +4,8 @@
 
 use super::{
     AddressSpace,
-    Backing, //
+    Backing,
+    Unmapped, //
 };
 use crate::{
     pin::cond_resched,
@@ -34,7 +35,12 @@ impl AddressSpace {
     /// `EINVAL` where `dev` is another device, and what the device returns. Then memory that was
     /// pinned stays so, and, but for [`Translation::SetMap`], the mapping stays too.
     #[inline]
-    pub fn unmap(&mut self, dev: &Device<Bound>, range: IovaRange) -> Result {
+    pub fn unmap(
+        &mut self,
+        dev: &Device<Bound>,
+        range: IovaRange,
+        unmapped: &mut Unmapped,
+    ) -> Result {
         self.check(dev)?;
         match self.translation {
             Translation::SetMap => {
@@ -42,14 +48,14 @@ impl AddressSpace {
                 if self.batch {
                     return Ok(());
                 }
-                self.set_map(dev)
+                self.set_map(dev, unmapped)
             }
-            Translation::DmaMap => self.unmap_each(range, |this, range| {
+            Translation::DmaMap => self.unmap_each(range, unmapped, |this, range| {
                 let map = this.table.first(range)?.0.iova;
 
                 Some((map, dev.dma_unmap(this.asid, map)))
             }),
-            Translation::Platform => self.unmap_each(range, Self::unmap_domain),
+            Translation::Platform => self.unmap_each(range, unmapped, Self::unmap_domain),
         }
     }
 
@@ -59,6 +65,7 @@ impl AddressSpace {
     fn unmap_each(
         &mut self,
         mut range: IovaRange,
+        unmapped: &mut Unmapped,
         mut unmap: impl FnMut(&mut Self, IovaRange) -> Option<(IovaRange, Result)>,
     ) -> Result {
         let mut ret = Ok(());
@@ -67,7 +74,7 @@ impl AddressSpace {
             match result {
                 Ok(()) => {
                     while let Some(backing) = self.take(done) {
-                        self.discard(backing);
+                        self.discard(backing, unmapped);
                         cond_resched();
                     }
                 }
@@ -112,10 +119,10 @@ impl AddressSpace {
     ///
     /// Those of [`unmap`](Self::unmap).
     #[inline]
-    pub fn clear(&mut self, dev: &Device<Bound>) -> Result {
+    pub fn clear(&mut self, dev: &Device<Bound>, unmapped: &mut Unmapped) -> Result {
         self.batch = false;
         if !dev.can_reset_map() {
-            return self.unmap(dev, IovaRange::FULL);
+            return self.unmap(dev, IovaRange::FULL, unmapped);
         }
         self.check(dev)?;
         match self.translation {
@@ -123,25 +130,22 @@ impl AddressSpace {
                 self.retire(IovaRange::FULL);
                 // An empty table says the same of what was mapped.
                 dev.reset_map(self.asid)
-                    .map(|()| self.release_all(0))
-                    .or_else(|e| self.set_map(dev).and(Err(e)))
+                    .map(|()| self.release_all(0, unmapped))
+                    .or_else(|e| self.set_map(dev, unmapped).and(Err(e)))
             }
             Translation::DmaMap => {
-                let unmapped = self.unmap(dev, IovaRange::FULL);
+                let ret = self.unmap(dev, IovaRange::FULL, unmapped);
 
                 dev.reset_map(self.asid)
-                    .map_err(|e| unmapped.err().unwrap_or(e))?;
-                while let Some(backing) = self.take(IovaRange::FULL) {
-                    self.discard(backing);
-                    cond_resched();
-                }
+                    .map_err(|e| ret.err().unwrap_or(e))?;
+                self.discard_all(unmapped);
                 Ok(())
             }
             // What the platform has mapped is not the device's to take back.
             Translation::Platform => {
-                let unmapped = self.unmap(dev, IovaRange::FULL);
+                let ret = self.unmap(dev, IovaRange::FULL, unmapped);
 
-                dev.reset_map(self.asid).and(unmapped)
+                dev.reset_map(self.asid).and(ret)
             }
         }
     }

@@ -82,10 +82,16 @@ pub trait Parent: Sized + Send + Sync + 'static {
     }
 
     /// Returns the features that are offered.
-    ///
-    /// VIRTIO_F_ACCESS_PLATFORM is not an offer but a demand: with it, memory is reached through
-    /// what the consumer maps, and a driver has to know that.
     fn features(&self) -> Features;
+
+    /// Returns the features that drivers have to accept.
+    ///
+    /// VIRTIO_F_ACCESS_PLATFORM if it is offered, if not overridden: memory is reached through what
+    /// the consumer maps then, and a driver has to know that.
+    fn demanded(&self) -> Features {
+        self.features()
+            .intersection(Features::from_bits(&[bindings::VIRTIO_F_ACCESS_PLATFORM]))
+    }
 
     /// Returns the largest number of descriptors of a virtqueue, 0 for one that is unavailable.
     fn size_max(&self, vq: VqIndex) -> u16;
@@ -160,12 +166,13 @@ pub trait Parent: Sized + Send + Sync + 'static {
     /// device suspended since.
     fn queue_state(&self, vq: VqIndex) -> Result<VqState>;
 
-    /// Stops all virtqueues, so that they can go on: all of them, or none.
+    /// Stops all virtqueues that are started, so that they can go on: all of them, or none.
     ///
     /// # Errors
     ///
     /// Any, where the device goes on.
-    fn suspend(&self) -> Result {
+    fn suspend(&self, started: &[VqIndex]) -> Result {
+        let _ = started;
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -203,6 +210,13 @@ pub trait Parent: Sized + Send + Sync + 'static {
     /// As for [`reset`](Self::reset).
     fn halt(&self) -> Result {
         self.reset()
+    }
+
+    /// Whether the device cannot go on before it is reset, for devices that know it without having
+    /// said so ([`Events::set_needs_reset`]): a bit of a register, or there is no device any more.
+    /// Drivers are told when they read the status.
+    fn needs_reset(&self) -> bool {
+        false
     }
 
     /// There may be new buffers in a virtqueue. It may also be one that was not started. Called

@@ -203,6 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_knows_that_it_needs_a_reset() -> Result {
+        let bed = at(RUNNING)?;
+
+        told(&bed).broken = true;
+        check_eq!(status(&bed)?, 0x4f);
+        // Who resets it wants to see that it is, who begins with it that this was in vain.
+        check_eq!(cause(&bed, Reset)?, 0);
+        check_eq!(status(&bed)?, 0);
+        check_eq!(cause(&bed, Accept)?, 0);
+        check_eq!(status(&bed)?, 0x40);
+        told(&bed).broken = false;
+        check_eq!(status(&bed)?, 0);
+        Ok(())
+    }
+
+    #[test]
     fn the_driver_is_told_of_the_configuration() -> Result {
         let calls = Atomic::<i32>::new(0);
         let called = || calls.xchg(0, Relaxed);

@@ -69,6 +69,8 @@ pub(crate) struct Told {
     pub(crate) starts: u32,
     /// Kicks of each virtqueue.
     pub(crate) kicks: [u32; VIRTQUEUES as usize],
+    /// The device knows that it needs a reset.
+    pub(crate) broken: bool,
     /// Something came in an order that must not be.
     pub(crate) disorder: bool,
     pub(crate) fail: Fail,
@@ -142,6 +144,10 @@ impl Parent for Probe {
         self.begin(Doing::Nothing, queues)
     }
 
+    fn needs_reset(&self) -> bool {
+        self.told.lock().broken
+    }
+
     fn start_queue(&self, queue: &VqSetup) -> Result {
         let mut told = self.told.lock();
         let twice = told.is_started(queue.index);
@@ -174,11 +180,14 @@ impl Parent for Probe {
         Ok(VqState::Split { avail_index: 77 })
     }
 
-    fn suspend(&self) -> Result {
+    fn suspend(&self, started: &[VqIndex]) -> Result {
         self.fails(Fail::Suspend)?;
         let mut told = self.told.lock();
+        let all = told.queues.iter().filter(|queue| queue.is_some()).count();
 
-        told.disorder |= told.doing != Doing::Work;
+        told.disorder |= told.doing != Doing::Work
+            || started.len() != all
+            || !started.iter().all(|vq| told.is_started(*vq));
         told.doing = Doing::Pause;
         Ok(())
     }
@@ -221,6 +230,7 @@ fn bed() -> Result<Bed<Adapter<Probe>>> {
                     stopped: None,
                     starts: 0,
                     kicks: [0; VIRTQUEUES as usize],
+                    broken: false,
                     disorder: false,
                     fail: Fail::Never,
                 },

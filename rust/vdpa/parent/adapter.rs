@@ -42,8 +42,9 @@ pub(super) struct State {
     pub(super) drafts: KVVec<Draft>,
     /// The address space of each group.
     pub(super) asids: KVVec<Asid>,
-    /// Room for what is started.
+    /// Room for what is started, and for what is stopped.
     setups: KVVec<VqSetup>,
+    started: KVVec<VqIndex>,
 }
 
 impl State {
@@ -124,6 +125,7 @@ impl<P: Parent> Adapter<P> {
                         drafts: KVVec::from_elem(Draft::default(), queues, GFP_KERNEL)?,
                         asids: KVVec::from_elem(Asid(0), groups, GFP_KERNEL)?,
                         setups: KVVec::with_capacity(queues, GFP_KERNEL)?,
+                        started: KVVec::with_capacity(queues, GFP_KERNEL)?,
                     },
                     "vdpa_parent"
                 ),
@@ -299,8 +301,15 @@ impl<P: Parent> Adapter<P> {
     ///
     /// Those of the parent. It goes on then.
     pub(super) fn suspend(&self, state: &mut State) -> Result {
+        state.started.clear();
+        for vq in self.queues() {
+            if state.is_started(vq) {
+                // There is room for each.
+                state.started.push_within_capacity(vq)?;
+            }
+        }
         self.events.pause();
-        if let Err(error) = self.parent.suspend() {
+        if let Err(error) = self.parent.suspend(&state.started) {
             self.events.begin();
             return Err(error);
         }

@@ -184,19 +184,19 @@ impl<P: Parent> ConfigOps for Adapter<P> {
         let offered = self.parent.features();
         // Virtio 1.3, section 2.2.1: the driver must not accept what was not offered.
         let unknown = features.difference(offered);
+        let missing = self.parent.demanded().difference(features);
         let mut state = self.state.lock();
         let Phase::Initial(initial) = &mut state.phase else {
             return Err(EBUSY);
         };
 
         initial.accept(None);
-        if offered.has(bindings::VIRTIO_F_ACCESS_PLATFORM)
-            && !features.has(bindings::VIRTIO_F_ACCESS_PLATFORM)
-        {
+        if !missing.is_empty() {
             // No features at all are what a bus sets for a driver that has not said any.
             if !features.is_empty() {
                 self.refuse(fmt!(
-                    "the driver does not accept VIRTIO_F_ACCESS_PLATFORM (bit 33), but must"
+                    "the driver does not accept features {:#x}, but must",
+                    missing.0
                 ));
             }
             return Err(EINVAL);
@@ -239,7 +239,10 @@ impl<P: Parent> ConfigOps for Adapter<P> {
         let state = self.state.lock();
         let status = state.phase.status().with(state.written);
 
-        if self.events.is_broken() {
+        // Who resets a device last of all wants to see that it is, and finds out the next time.
+        let began = status != Status::default() || state.phase.features().is_some();
+
+        if self.events.is_broken() || (began && self.parent.needs_reset()) {
             status.with(Status::NEEDS_RESET)
         } else {
             status

@@ -216,7 +216,7 @@ impl<M: Model> Parent for Software<M> {
         })
     }
 
-    fn suspend(&self) -> Result {
+    fn suspend(&self, _started: &[VqIndex]) -> Result {
         // The thread does a round with this lock held: it leaves no chain behind, and has signalled
         // what it has published.
         self.engine.stop_all(&mut self.engine.state.lock());

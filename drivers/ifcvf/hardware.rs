@@ -5,15 +5,14 @@
 use crate::{
     interrupts::{
         Handler,
-        Lines, //
+        Interrupts, //
     },
     limits,
     management::Owner,
     registers::{
         Registers,
         Selectors, //
-    },
-    vf::State, //
+    }, //
 };
 use kernel::{
     alloc::KVVec,
@@ -21,7 +20,6 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        Arc,
         Mutex, //
     }, //
 };
@@ -61,7 +59,8 @@ pub(crate) struct Hardware {
     /// The features that can be offered.
     pub(crate) features: Features,
     pub(crate) queues: KVVec<Queue>,
-    pub(crate) lines: Arc<Lines>,
+    /// ISR status.
+    pub(crate) isr: Window,
     pub(crate) registers: Registers,
     /// The device configuration.
     pub(crate) config: Window,
@@ -72,9 +71,9 @@ pub(crate) struct Hardware {
     /// Which vDPA device it is.
     #[pin]
     pub(crate) owner: Mutex<Owner>,
-    /// What a driver has set up.
+    /// There from when the driver is ready until the device is reset.
     #[pin]
-    pub(crate) state: Mutex<State>,
+    pub(crate) interrupts: Mutex<Option<Interrupts>>,
     #[pin]
     pub(crate) selectors: Mutex<Selectors>,
     pub(crate) vectors: Vectors<Handler>,
@@ -98,6 +97,28 @@ impl Hardware {
             // Without a driver that is bound there is nothing to do.
             let _ = self.notify.write16(queue, place.doorbell);
         }
+    }
+
+    /// Resets the device. While that does not succeed it reaches no memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Registers::reset`].
+    pub(crate) fn reset(&self) -> Result {
+        let result = self.registers.reset();
+
+        match result {
+            Ok(()) => self.function.allow_dma(),
+            // It may still be using the virtqueues, whose memory is free for others soon. So may
+            // one that only seemed to be gone.
+            Err(_) => {
+                if self.log.allows() {
+                    dev_err!(self.dev, "no DMA until a reset succeeds\n");
+                }
+                self.function.forbid_dma();
+            }
+        }
+        result
     }
 
     /// The numbers of the virtqueues that can be used.

@@ -17,8 +17,9 @@ use kernel::{
     sync::Arc, //
 };
 use vdpa::{
+    parent::Events,
     pci::Window,
-    Callback, //
+    VqIndex, //
 };
 
 /// ISR status: the device configuration has changed (virtio 1.3, section 4.1.4.5).
@@ -35,81 +36,45 @@ pub(crate) enum Mode {
     Single,
 }
 
-/// The consumer's callbacks, and what interrupt handlers need to choose among them.
-pub(crate) struct Lines {
-    pub(crate) queues: KVVec<Arc<Callback>>,
-    pub(crate) config: Arc<Callback>,
-    isr: Window,
-}
-
-impl Lines {
-    pub(crate) fn new(queues: u16, isr: Window) -> Result<Arc<Self>> {
-        let mut callbacks = KVVec::with_capacity(queues.into(), GFP_KERNEL)?;
-
-        for _ in 0..queues {
-            callbacks.push(Callback::new()?, GFP_KERNEL)?;
-        }
-        Ok(Arc::new(
-            Self {
-                queues: callbacks,
-                config: Callback::new()?,
-                isr,
-            },
-            GFP_KERNEL,
-        )?)
-    }
-
-    fn call_all(&self) {
-        for callback in &self.queues {
-            callback.call();
-        }
-    }
-
-    /// Reads, and so clears, whether the configuration has changed.
-    fn take_config_change(&self) -> bool {
-        // All ones: the device is not there any more.
-        matches!(self.isr.read8(0), Ok(isr) if isr != u8::MAX && isr & ISR_CONFIG != 0)
-    }
-}
-
 /// What an interrupt is for.
 enum Purpose {
-    Queue(usize),
+    Queue(VqIndex),
     AllQueues,
     Config,
-    Everything,
+    /// All, with the ISR status.
+    Everything(Window),
 }
 
 /// What is done when an interrupt is raised.
 pub(crate) struct Handler {
-    lines: Arc<Lines>,
+    events: Arc<Events>,
     purpose: Purpose,
 }
 
 impl irq::Handler for Handler {
     fn handle(&self) -> IrqReturn {
-        let lines = &*self.lines;
-
-        match self.purpose {
+        match &self.purpose {
             Purpose::Queue(queue) => {
-                if let Some(callback) = lines.queues.get(queue) {
-                    callback.call();
-                }
+                self.events.used(*queue);
             }
-            Purpose::AllQueues => lines.call_all(),
-            Purpose::Config => {
-                lines.config.call();
-            }
-            Purpose::Everything => {
-                if lines.take_config_change() {
-                    lines.config.call();
+            Purpose::AllQueues => self.events.used_any(),
+            Purpose::Config => self.events.config_changed(),
+            Purpose::Everything(isr) => {
+                if take_config_change(isr) {
+                    self.events.config_changed();
                 }
-                lines.call_all();
+                self.events.used_any();
             }
         }
         // Message signalled interrupts are nobody else's.
         IrqReturn::Handled
     }
+}
+
+/// Reads from the ISR status, and so clears, whether the configuration has changed.
+fn take_config_change(isr: &Window) -> bool {
+    // All ones: the device is not there any more.
+    matches!(isr.read8(0), Ok(isr) if isr != u8::MAX && isr & ISR_CONFIG != 0)
 }
 
 /// The interrupts of a device at work.
@@ -120,34 +85,50 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     /// Returns the number of the interrupt that is for this virtqueue alone, if there is such.
-    pub(crate) fn of_queue(&self, queue: usize) -> Option<u32> {
-        self.queues.get(queue).copied().flatten()
+    pub(crate) fn of_queue(&self, queue: VqIndex) -> Option<u32> {
+        self.queues.get(usize::from(queue)).copied().flatten()
     }
 
-    /// Requests interrupts, as good as they can be had, and tells the device of them.
+    /// Requests interrupts, as good as they can be had, and tells the device of them. They are for
+    /// `events`, and those of `hardware` until they are [torn down](Self::tear_down).
     ///
     /// # Errors
     ///
     /// `EIO` where the device does not accept a vector, those of
     /// [`Vectors`](vdpa::pci::Vectors). The user is told; nothing is left behind.
-    pub(crate) fn set_up(hardware: &Hardware) -> Result<Self> {
-        let result = Self::allocate(hardware).and_then(|mode| Self::request(hardware, mode));
+    pub(crate) fn set_up(hardware: &Hardware, events: &Arc<Events>) -> Result {
+        // There are none, but if a driver has gone without a reset.
+        Self::tear_down(hardware);
 
-        if let Err(error) = &result {
-            if hardware.log.allows() {
-                dev_err!(
-                    hardware.dev,
-                    "there are no interrupts for {} virtqueues and the configuration: {error:?}\n",
-                    hardware.lines.queues.len()
-                );
+        let result =
+            Self::allocate(hardware).and_then(|mode| Self::request(hardware, events, mode));
+
+        match result {
+            Ok(interrupts) => {
+                *hardware.interrupts.lock() = Some(interrupts);
+                Ok(())
             }
-            Self::tear_down(hardware);
+            Err(error) => {
+                Self::refuse(hardware, error);
+                Self::tear_down(hardware);
+                Err(error)
+            }
         }
-        result
+    }
+
+    #[cold]
+    fn refuse(hardware: &Hardware, error: Error) {
+        if hardware.log.allows() {
+            dev_err!(
+                hardware.dev,
+                "there are no interrupts for {} virtqueues and the configuration: {error:?}\n",
+                hardware.queues.len()
+            );
+        }
     }
 
     fn allocate(hardware: &Hardware) -> Result<Mode> {
-        let all = u32::from(u16::try_from(hardware.lines.queues.len())?) + 1;
+        let all = u32::from(u16::try_from(hardware.queues.len())?) + 1;
 
         if hardware.vectors.allocate(all, all).is_ok() {
             return Ok(Mode::PerQueue);
@@ -171,17 +152,17 @@ impl Interrupts {
         Ok(mode)
     }
 
-    fn request(hardware: &Hardware, mode: Mode) -> Result<Self> {
+    fn request(hardware: &Hardware, events: &Arc<Events>, mode: Mode) -> Result<Self> {
         let mut selectors = hardware.selectors.lock();
         let device = hardware.dev.name();
-        let count = u16::try_from(hardware.lines.queues.len())?;
+        let count = u16::try_from(hardware.queues.len())?;
         let request = |vector: u16, purpose, name: fmt::Arguments<'_>| {
-            let lines = hardware.lines.clone();
+            let events = events.clone();
 
             hardware.vectors.request(
                 vector.into(),
                 fmt!("ifcvf[{device}]-{name}"),
-                Handler { lines, purpose },
+                Handler { events, purpose },
             )
         };
         let mut queues = KVVec::new();
@@ -190,7 +171,8 @@ impl Interrupts {
             Mode::PerQueue => {
                 queues.resize(count.into(), None, GFP_KERNEL)?;
                 for queue in hardware.available() {
-                    let irq = request(queue, Purpose::Queue(queue.into()), fmt!("{queue}"))?;
+                    let index = VqIndex::new(queue.into(), count.into()).ok_or(EINVAL)?;
+                    let irq = request(queue, Purpose::Queue(index), fmt!("{queue}"))?;
 
                     if let Some(slot) = queues.get_mut(usize::from(queue)) {
                         *slot = Some(irq);
@@ -207,7 +189,9 @@ impl Interrupts {
                 selectors.set_config_vector(1)?;
             }
             Mode::Single => {
-                request(0, Purpose::Everything, fmt!("dev-irq"))?;
+                let everything = Purpose::Everything(hardware.isr.clone());
+
+                request(0, everything, fmt!("dev-irq"))?;
                 share(hardware, &mut selectors)?;
                 selectors.set_config_vector(0)?;
             }
@@ -215,11 +199,13 @@ impl Interrupts {
         Ok(Self { queues })
     }
 
-    /// Frees the interrupts. No callback is running on their behalf when this returns.
+    /// Frees the interrupts, if there are any. No callback is running on their behalf when this
+    /// returns.
     ///
     /// The device should not raise any by then.
     pub(crate) fn tear_down(hardware: &Hardware) {
         hardware.vectors.free();
+        *hardware.interrupts.lock() = None;
     }
 }
 

@@ -13,6 +13,7 @@ use kernel::{
 };
 use vdpa::{
     mgmt,
+    parent::Adapter,
     DeviceInfo,
     UnregisteredDevice, //
 };
@@ -77,14 +78,14 @@ pub(crate) struct Operations(pub(crate) Arc<Hardware>);
 
 #[vtable]
 impl mgmt::Operations for Operations {
-    type Device = Vf;
+    type Device = Adapter<Vf>;
 
     fn dev_add(
         &self,
         mgmt: &Device,
         name: &CStr,
         config: &mgmt::Config,
-    ) -> Result<UnregisteredDevice<Vf>> {
+    ) -> Result<UnregisteredDevice<Adapter<Vf>>> {
         let hardware = &self.0;
         let offered = config.features().unwrap_or(hardware.features);
         let missing = offered.difference(hardware.features);
@@ -101,20 +102,24 @@ impl mgmt::Operations for Operations {
         hardware.registers.check_present()?;
         let claim = Claim::take(hardware)?;
 
+        let info = DeviceInfo {
+            name: Some(name),
+            parent: Some(mgmt),
+            dma_device: Some(mgmt),
+            virtqueues: u32::try_from(hardware.queues.len())?,
+            groups: 1,
+            address_spaces: 1,
+        };
+
         UnregisteredDevice::new(
-            &DeviceInfo {
-                name: Some(name),
-                parent: Some(mgmt),
-                dma_device: Some(mgmt),
-                virtqueues: u32::try_from(hardware.queues.len())?,
-                groups: 1,
-                address_spaces: 1,
-            },
-            Ok(Vf::new(hardware.clone(), offered, claim)),
+            &info,
+            Adapter::new(&info, |events| {
+                Ok(Vf::new(hardware.clone(), offered, events, claim))
+            }),
         )
     }
 
-    fn dev_del(&self, device: &Vf) {
-        device.claim.release();
+    fn dev_del(&self, device: &Adapter<Vf>) {
+        device.parent().claim.release();
     }
 }

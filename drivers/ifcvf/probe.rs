@@ -14,18 +14,14 @@ use crate::{
         Hardware,
         Queue, //
     },
-    interrupts::{
-        Handler,
-        Lines, //
-    },
+    interrupts::Handler,
     limits,
     management::Owner,
     registers::{
         Registers,
         Selectors,
         FEATURES, //
-    },
-    vf::State, //
+    }, //
 };
 use kernel::{
     alloc::KVVec,
@@ -235,14 +231,14 @@ impl Hardware {
                 device_id,
                 vendor_id: pdev.subsystem_vendor_id().into(),
                 features,
-                lines: Lines::new(count, map.window(&found.isr)?)?,
+                isr: map.window(&found.isr)?,
                 registers,
                 config: map.window(&shortened(&found.device, config_len))?,
                 states: map.window(&states)?,
                 notify,
                 function,
                 owner <- new_mutex!(Owner::default(), "ifcvf_owner"),
-                state <- new_mutex!(State::new(queues.len())?, "ifcvf_state"),
+                interrupts <- new_mutex!(None, "ifcvf_interrupts"),
                 selectors <- new_mutex!(selectors, "ifcvf_selectors"),
                 vectors: Vectors::new(pdev)?,
                 queues,

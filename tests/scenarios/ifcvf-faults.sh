@@ -169,12 +169,16 @@ model 0 heal
 
 # --- Time ---
 
-# A status that is not zero is left by who used the device.
+# Who used the device could not reset it, and nor can who wants to next.
 bind 0
 add 0
 stream 0 >/dev/null
-unbind 0
-broken reset:never "Connection timed out" "s for the device to reset: its status is 0x01, not 0"
+model 0 fault reset:never
+check "reset:never: the function is unbound" within 30 unbind 0
+mark
+refused "reset:never: the function is refused" "Connection timed out" bind 0
+check "reset:never: the log says why" said "s for the device to reset: its status is 0x0f, not 0"
+model 0 heal
 model 0 fault reset:20
 check "a reset that takes its time is waited for" within 15 bind 0
 model 0 heal

@@ -242,6 +242,17 @@ impl<H: Handler + Send + 'static> Vectors<H> {
         Ok(irq)
     }
 
+    /// Waits until no handler runs that was called before. It is for interrupts that are not raised
+    /// any more, but may have been a moment ago.
+    pub fn synchronize(&self) {
+        if let State::Allocated(allocated) = &*self.inner.state.lock() {
+            for Requested(request) in &allocated.requests {
+                // SAFETY: The interrupt is requested, and stays so while the lock is held.
+                unsafe { bindings::synchronize_irq(request.irq) };
+            }
+        }
+    }
+
     /// Frees all vectors. No handler runs any more when this returns.
     pub fn free(&self) {
         self.inner.free(false);

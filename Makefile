@@ -21,6 +21,24 @@ ifneq ($(filter-out debug,$(KERNEL)),)
 $(error KERNEL=$(KERNEL): there is debug, and without KERNEL the stock kernel)
 endif
 
+# What is set for this make and would be ignored in silence. With KDIR the rest is that kernel's business.
+known := EXTRA FILTER INSTALL_MOD_PATH KCFLAGS KDIR KERNEL LLVM ONLY_MODULES ONLY_PROGRAMS QUICK SCENARIOS SEED TIME V W
+# What programs take from the environment can be given so as well.
+environment := CARGO_NET_OFFLINE CI VIRTQUEUE_CASE VIRTQUEUE_CASES VIRTQUEUE_SEED XDG_CACHE_HOME
+given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+ifneq ($(filter M KBUILD_EXTMOD,$(given)),)
+$(error M=$(M): a driver outside of this checkout is built with `make modules EXTRA=DIR', see Kbuild.driver)
+endif
+ifneq ($(filter O MO,$(given)),)
+$(error O= and MO=: what is built goes to build/; for a kernel that was built in an O= directory, give that as KDIR)
+endif
+ifndef KDIR
+ifneq ($(filter-out $(known) $(environment),$(given)),)
+$(error $(filter-out $(known) $(environment),$(given)): no such variable; there are $(known), and with KDIR those \
+	of that kernel)
+endif
+endif
+
 ifdef KDIR
 kdir := $(abspath $(KDIR))
 run :=
@@ -49,10 +67,31 @@ in_kbuild = flock $(2) $(kmake) M=$(1) MO=$(2)
 # $(call collect,FROM,TO): the modules that were asked for and no others, which may be there from before; what
 # has not changed stays as it is.
 define collect
-mkdir -p $(2)
+mkdir -p $(2); \
 new=" $$(sed 's,.*/,,; s/o$$/ko/' $(1)/modules.order | tr '\n' ' ')"; \
 for old in $(2)/*.ko; do case $$new in *" $${old##*/} "*) ;; *) rm -f "$$old" ;; esac; done; \
 for name in $$new; do cmp -s $(1)/$$name $(2)/$$name || cp $(1)/$$name $(2)/; done
+endef
+
+# Drivers of others, in repositories of their own: EXTRA is their directories. The toolbox sees nothing but this
+# checkout, so each is built from a copy in build/extra, without what was built in it.
+extra_names = $(notdir $(abspath $(EXTRA)))
+$(if $(filter-out $(words $(sort $(extra_names))),$(words $(extra_names))),\
+	$(error EXTRA=$(EXTRA): two directories with the same name))
+
+# $(call build_extra,DIR)
+define build_extra
+test -e $(1)/Kbuild || { echo 'EXTRA: $(1) has no Kbuild' >&2; exit 1; }; \
+echo "  EXTRA   $(1)"; \
+rm -rf $(build)/extra/$(notdir $(1)); \
+mkdir -p $(build)/extra/$(notdir $(1)) $(obj).extra/$(notdir $(1)) || exit; \
+(cd $(1) && find . ! -path . \( -name '.*' -o -name build \) -prune -o -type f \
+	! -name '*.o' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' ! -name '*.rmeta' \
+	! -name modules.order ! -name Module.symvers -print0 | tar -c --null -T -) | \
+	tar -x -C $(build)/extra/$(notdir $(1)) || exit; \
+$(call in_kbuild,$(build)/extra/$(notdir $(1)),$(obj).extra/$(notdir $(1))) \
+	RUST_VDPA=$(CURDIR) RUST_VDPA_OBJ=$(obj) modules || exit; \
+$(call collect,$(obj).extra/$(notdir $(1)),$(modules)/$(notdir $(1)))
 endef
 
 PHONY := all
@@ -71,12 +110,13 @@ endif
 # ONLY_MODULES, if it is set, are those that somebody needs; of the others only the bus is built, and what
 # simulators use.
 PHONY += modules
-modules: without += $(if $(ONLY_MODULES),$(shell sed -n 's/^obj-$$(\(CONFIG[A-Z_]*\)) += \(.*\)\.o$$/\2 \1/p' Kbuild | \
+modules: without += $(if $(ONLY_MODULES),$(shell sed -n 's/^.*module,\(RUST_[A-Z0-9_]*\),\([a-z0-9_]*\).*/\2 CONFIG_\1/p' Kbuild | \
 	awk -v only=' vdpa vdpa_sim $(ONLY_MODULES) ' '!index(only, " " $$1 " ") { print $$2 "=n" }'))
 modules: setup
 	$(Q)mkdir -p $(obj)
 	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules $(without)
 	@$(call collect,$(obj),$(modules))
+	+$(Q)$(foreach dir,$(abspath $(EXTRA)),$(call build_extra,$(dir)); ):
 
 # Without what is for tests only.
 PHONY += modules_install
@@ -270,6 +310,9 @@ Modules:
   modules KDIR=DIR [LLVM=1]
                    build them for a kernel of your own, without the toolbox; DIR is its source or
                    its O= directory. Its Rust support must be enabled and built.
+  modules EXTRA="DIR..." [KDIR=DIR]
+                   and the drivers in these repositories, into build/modules/RELEASE/NAME; see
+                   Kbuild.driver
   modules_install [KDIR=DIR] [INSTALL_MOD_PATH=DIR]
                    install them, where the kernel that they are for is installed
   clean            remove what was built

@@ -10,6 +10,7 @@
 mod adapter;
 mod events;
 mod mapping;
+mod module;
 mod ops;
 pub mod phase;
 mod setup;
@@ -17,6 +18,11 @@ mod setup;
 pub use self::{
     adapter::Adapter,
     events::Events,
+    module::{
+        create,
+        Manageable,
+        Management, //
+    },
     setup::VqSetup, //
 };
 

@@ -27,6 +27,16 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --count N        requests to write, and to read, up to 8192 [500]
       --depth K        how many at a time, up to 32 [16]
       --basic          reads, writes and flushes only, of a disk that need not be a simulator
+  config    print the configuration space, as bytes
+      --offset N       from this offset on [0]
+      --len N          so many bytes [all]
+  raw       print what any device says of itself: features, status, virtqueues, groups
+      --queue N        make one request on this virtqueue, and print what was written
+      --out BYTES      what the device reads, two hexadecimal digits for each byte
+      --in N           how many bytes it may write
+      --config OFFSET:BYTES  write to the configuration before the device is started
+      --changes        the device must say then that its configuration has changed
+      --suspend        then suspend the device, resume it, and make the request again
   ioctls    every ioctl, with good and bad arguments, in all states of the device
   maps      messages about mappings, good and bad; what a network device then can reach
       --memfd          memory that others could map, too, instead of the process's own
@@ -78,7 +88,7 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --mib N          the size of what is mapped [64]
       --count N        requests [2000]
 
-How the device is driven (net, blk, states, failures):
+How the device is driven (net, blk, raw, states, failures):
       --packed, --event-idx, --indirect   with these features, which must be offered
       --anon, --memfd, --hugetlb          with memory of this kind [--anon]
       --v1             without backend features, so that messages have their first format
@@ -106,6 +116,8 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "pieces" => commands::pieces::run(arguments, report),
         "absent" => commands::absent::run(arguments, report),
         "bounce" => commands::bounce::run(arguments, report),
+        "config" => commands::config::run(arguments, report),
+        "raw" => commands::raw::run(arguments, report),
         "failures" => commands::failures::run(arguments, report),
         "bind" => commands::bind::run(arguments, report),
         "script" => commands::script::run(arguments, report),

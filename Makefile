@@ -79,19 +79,17 @@ extra_names = $(notdir $(abspath $(EXTRA)))
 $(if $(filter-out $(words $(sort $(extra_names))),$(words $(extra_names))),\
 	$(error EXTRA=$(EXTRA): two directories with the same name))
 
-# $(call build_extra,DIR)
+# $(call build_extra,DIR,KIND,ARG...): KIND is what the objects of the modules here that it needs are called by.
 define build_extra
 test -e $(1)/Kbuild || { echo 'EXTRA: $(1) has no Kbuild' >&2; exit 1; }; \
 echo "  EXTRA   $(1)"; \
-rm -rf $(build)/extra/$(notdir $(1)); \
-mkdir -p $(build)/extra/$(notdir $(1)) $(obj).extra/$(notdir $(1)) || exit; \
+copy=$(build)/extra$(2)/$(notdir $(1)) objects=$(obj)$(2).extra/$(notdir $(1)); \
+rm -rf $$copy; mkdir -p $$copy $$objects || exit; \
 (cd $(1) && find . ! -path . \( -name '.*' -o -name build \) -prune -o -type f \
 	! -name '*.o' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' ! -name '*.rmeta' \
-	! -name modules.order ! -name Module.symvers -print0 | tar -c --null -T -) | \
-	tar -x -C $(build)/extra/$(notdir $(1)) || exit; \
-$(call in_kbuild,$(build)/extra/$(notdir $(1)),$(obj).extra/$(notdir $(1))) \
-	RUST_VDPA=$(CURDIR) RUST_VDPA_OBJ=$(obj) modules || exit; \
-$(call collect,$(obj).extra/$(notdir $(1)),$(modules)/$(notdir $(1)))
+	! -name modules.order ! -name Module.symvers -print0 | tar -c --null -T -) | tar -x -C $$copy || exit; \
+$(call in_kbuild,$$copy,$$objects) RUST_VDPA=$(CURDIR) RUST_VDPA_OBJ=$(obj)$(2) $(3) modules || exit; \
+$(if $(2),,$(call collect,$$objects,$(modules)/$(notdir $(1)));)
 endef
 
 PHONY := all
@@ -116,7 +114,14 @@ modules: setup
 	$(Q)mkdir -p $(obj)
 	+$(Q)$(call in_kbuild,$(CURDIR),$(obj)) modules $(without)
 	@$(call collect,$(obj),$(modules))
-	+$(Q)$(foreach dir,$(abspath $(EXTRA)),$(call build_extra,$(dir)); ):
+	+$(Q)$(foreach dir,$(abspath $(EXTRA)),$(call build_extra,$(dir)) ):
+
+# Those of the documentation, which are built as anybody else's.
+examples := $(addprefix $(CURDIR)/Documentation/vdpa/,tutorial template)
+
+PHONY += examples
+examples: modules
+	+$(Q)$(foreach dir,$(examples),$(call build_extra,$(dir)) ):
 
 # Without what is for tests only.
 PHONY += modules_install
@@ -177,7 +182,7 @@ third-parties:
 
 # --- Formatting, lints, documentation -------------------------------------------------------------
 
-kernel_rust = $(shell find rust vdpa_core virtio_vdpa vhost_vdpa drivers samples tests/kunit tests/modules \
+kernel_rust = $(shell find rust vdpa_core virtio_vdpa vhost_vdpa drivers samples Documentation tests/kunit tests/modules \
 	-name '*.rs' ! -name '*_generated.rs' 2>/dev/null)
 
 PHONY += rustfmt rustfmtcheck
@@ -195,6 +200,7 @@ clippy: clippy-kernel clippy-cargo
 clippy-kernel: setup
 	$(Q)mkdir -p $(obj).clippy
 	+$(Q)$(call in_kbuild,$(CURDIR),$(obj).clippy) CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
+	+$(Q)$(foreach dir,$(examples),$(call build_extra,$(dir),.clippy,CLIPPY=1 KRUSTFLAGS=-Dwarnings) ):
 
 clippy-cargo: setup
 	$(Q)$(run) cargo clippy --workspace --all-targets -- -D warnings
@@ -315,6 +321,7 @@ Modules:
                    Kbuild.driver
   modules_install [KDIR=DIR] [INSTALL_MOD_PATH=DIR]
                    install them, where the kernel that they are for is installed
+  examples         the drivers of Documentation/vdpa, as if they were somebody else's
   clean            remove what was built
   c-modules        build the C simulators and ifcvf, to test against
   debug-kernel     build a kernel that looks for errors: KASAN, lockdep, kmemleak and others

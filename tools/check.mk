@@ -12,7 +12,7 @@ STEPS := tools/steps
 nothing:
 	@echo "check.mk: which step?" >&2; exit 1
 
-goals := modules programs c-modules rustfmtcheck clippy-kernel clippy-cargo shellcheck panics rustdoc test \
+goals := modules programs c-modules examples rustfmtcheck clippy-kernel clippy-cargo shellcheck panics rustdoc test \
 	debug-kernel debug-modules kernel-tree others
 
 .PHONY: $(goals)
@@ -27,6 +27,7 @@ test: clippy-cargo
 rustdoc: modules
 
 panics: modules
+examples: modules
 
 debug-modules: debug-kernel
 kernel-tree: debug-kernel

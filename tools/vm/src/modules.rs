@@ -34,7 +34,8 @@ impl Source {
     }
 }
 
-/// A module and who built it, written `FROM/NAME`.
+/// A module and who built it, written `FROM/NAME`, or `ours/DIRECTORY/NAME` for one of a driver that was built from a
+/// directory of its own.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ModuleName {
     /// Who built it.
@@ -133,6 +134,9 @@ fn built(places: &Places, name: &ModuleName) -> Result<Module> {
 
     let file = places.scratch(&format!("vm/{}/{}", name.source.name(), places.release))?;
     let file = file.join(format!("{}.ko", name.name));
+    if let Some(parent) = file.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    }
     strip(&path, &file)?;
     Ok(Module { file, needs })
 }

@@ -11,7 +11,7 @@
 //! | line | meaning | without it |
 //! | --- | --- | --- |
 //! | `title` | what it shows, in a few words | the name of the file |
-//! | `modules` | modules for the guest, as `FROM/NAME`: `ours`, `stock`, or `c` for the C twins that the stock kernel does not have; what they depend on comes along | none |
+//! | `modules` | modules for the guest, as `FROM/NAME`: `ours`, `stock`, or `c` for the C twins that the stock kernel does not have; what they depend on comes along; `ours/DIRECTORY/NAME` for drivers that were built with `EXTRA` or by `make examples` | none |
 //! | `tools` | programs for the guest: of this workspace, or of the root | only busybox |
 //! | `files` | files of the project, or of `{kernel}`, which the guest finds in `/files` | none |
 //! | `cpus` | virtual CPUs | 2; 1 with `icount`, and on the debugging kernel |

@@ -82,6 +82,8 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --only STEP      only this call
   bind      bind the driver with the first, second, third ... allocation in that failing, while
             somebody opens the device
+  features  print what the device can do, `ORDER|WHAT|VALUE`, for a table
+      --name NAME      of the device on the bus, for `vdpa`
   script    print the results of a long sequence of calls, to compare drivers
   bench     measure mapping, opening and one request at a time
       --only WHAT      mappings, updates, sessions or round-trips
@@ -119,6 +121,7 @@ fn run(command: &str, arguments: &mut Arguments, report: &mut Report) -> anyhow:
         "config" => commands::config::run(arguments, report),
         "raw" => commands::raw::run(arguments, report),
         "failures" => commands::failures::run(arguments, report),
+        "features" => commands::features::run(arguments, report),
         "bind" => commands::bind::run(arguments, report),
         "script" => commands::script::run(arguments, report),
         "bench" => commands::bench::run(arguments, report),

@@ -10,6 +10,7 @@ pub mod bounce;
 pub mod complaints;
 pub mod config;
 pub mod failures;
+pub mod features;
 pub mod gone;
 pub mod hostile;
 pub mod ioctls;

@@ -59,7 +59,8 @@ impl Target {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// # use kernel::sync::Arc;
 /// struct Queue {
 ///     callback: Arc<vdpa::Callback>,
 /// }

@@ -107,7 +107,18 @@ impl<T: Driver> Adapter<T> {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// # use kernel::{device::Core, prelude::*};
+/// # struct MyDriver;
+/// # impl vdpa::driver::Driver for MyDriver {
+/// #     type Data<'bound> = Self;
+/// #     fn probe<'bound>(
+/// #         vdev: &'bound vdpa::Device<Core<'_>>,
+/// #     ) -> impl PinInit<Self, Error> + 'bound {
+/// #         try_init!(Self {}? Error)
+/// #     }
+/// # }
+/// # fn main() {}
 /// vdpa::module_vdpa_driver! {
 ///     type: MyDriver,
 ///     name: "my_driver",
@@ -130,16 +141,19 @@ macro_rules! module_vdpa_driver {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// use kernel::{device::Core, prelude::*};
+/// use vdpa::bindings::VIRTIO_ID_NET;
+///
 /// struct MyDriver;
 ///
 /// impl vdpa::driver::Driver for MyDriver {
 ///     type Data<'bound> = Self;
 ///
 ///     fn probe<'bound>(
-///         vdev: &'bound vdpa::Device<device::Core<'_>>,
+///         vdev: &'bound vdpa::Device<Core<'_>>,
 ///     ) -> impl PinInit<Self, Error> + 'bound {
-///         if vdev.device_id() != MY_DEVICE {
+///         if vdev.device_id() != VIRTIO_ID_NET {
 ///             return Err(ENODEV);
 ///         }
 ///         dev_info!(vdev.as_ref(), "{} virtqueues\n", vdev.nvqs());

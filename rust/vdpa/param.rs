@@ -205,19 +205,25 @@ pub const fn modinfo<const N: usize>(text: &str) -> [u8; N] {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// # use kernel::prelude::*;
 /// vdpa::module_param!(my_module.depth: int = 3, "How deep");
 /// vdpa::module_param!(my_module.verbose: bool = false, "Whether to say more", export my_verbose);
 ///
-/// if verbose.value() {
-///     pr_info!("{}\n", depth.value());
+/// fn say() {
+///     if verbose.value() {
+///         pr_info!("{}\n", depth.value());
+///     }
 /// }
+/// # const __LOG_PREFIX: &[u8] = b"my_module\0";
+/// # fn main() {}
 /// ```
 ///
 /// In another module:
 ///
-/// ```ignore
+/// ```
 /// vdpa::module_param!(my_other.verbose: bool = my_verbose or false, "Whether to say more");
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! module_param {

@@ -56,6 +56,7 @@ pub use new_rwsem;
 /// # Examples
 ///
 /// ```
+/// # use kernel::prelude::*;
 /// use vdpa::rwsem::{new_rwsem, RwSem};
 ///
 /// let lock = KBox::pin_init(new_rwsem!(0u32), GFP_KERNEL)?;

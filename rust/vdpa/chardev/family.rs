@@ -30,14 +30,24 @@ const DEV_MAX: u32 = 1 << bindings::MINORBITS;
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// # use kernel::{device, prelude::*, sync::Arc};
+/// use vdpa::chardev;
+///
 /// static FAMILY: chardev::Family = chardev::Family::new(c"vhost-vdpa");
 ///
 /// // When the module is loaded, before its driver is registered; kept for as long as the module.
-/// let registration = FAMILY.register()?;
+/// fn init() -> Result<chardev::Registration> {
+///     FAMILY.register()
+/// }
 ///
 /// // In the driver's `probe`.
-/// let dev = chardev::CharDevice::<MyFile>::new(&FAMILY, vdev.as_ref(), data)?;
+/// fn add<T: chardev::File>(
+///     parent: &device::Device,
+///     data: Arc<T::Device>,
+/// ) -> Result<chardev::CharDevice<T>> {
+///     chardev::CharDevice::new(&FAMILY, parent, data)
+/// }
 /// ```
 ///
 /// # Invariants

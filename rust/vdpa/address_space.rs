@@ -89,6 +89,8 @@ impl AddressSpace {
     /// - `EINVAL` where the device does not have the address space, does not say who does DMA for
     ///   it, or is for addresses of a process, of which the platform knows nothing,
     /// - `ENOMEM`.
+    #[doc(alias = "iommu_paging_domain_alloc_flags")]
+    #[doc(alias = "iommu_attach_device")]
     #[inline]
     pub fn new(dev: &Device<Bound>, asid: Asid) -> Result<Self> {
         if asid.0 >= dev.nas() {
@@ -158,6 +160,7 @@ impl AddressSpace {
     /// - `ENOMEM`, and what the device returns.
     ///
     /// Nothing has changed then, as far as the device goes along with it.
+    #[doc(alias = "iommu_map")]
     #[inline]
     pub fn map_pinned(
         &mut self,
@@ -423,6 +426,8 @@ impl AddressSpace {
     /// # Errors
     ///
     /// Those of [`clear`](Self::clear).
+    #[doc(alias = "iommu_detach_device")]
+    #[doc(alias = "iommu_domain_free")]
     #[inline]
     pub fn close(mut self, dev: &Device<Bound>, unmapped: &mut Unmapped) -> Result {
         let ret = self.clear(dev, unmapped);

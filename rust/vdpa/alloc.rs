@@ -145,6 +145,8 @@ impl Model {
 ///
 /// The device was allocated with `__vdpa_alloc_device()`, its data is initialised, its operations
 /// are those of `T`, and the only reference to it is held here. `parent` is its parent.
+#[doc(alias = "vdpa_alloc_device")]
+#[doc(alias = "__vdpa_alloc_device")]
 pub struct UnregisteredDevice<T: ConfigOps> {
     vdev: NonNull<bindings::vdpa_device>,
     virtqueues: u32,
@@ -363,6 +365,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     /// # Errors
     ///
     /// `EEXIST` where the name is taken; `ENOENT` where the parent is not registered; `ENOMEM`.
+    #[doc(alias = "vdpa_register_device")]
     #[inline]
     pub fn register(self) -> Result<Registration<T>> {
         // SAFETY: By the type invariant.
@@ -417,6 +420,7 @@ impl<T: ConfigOps> Drop for UnregisteredDevice<T> {
 /// # Invariants
 ///
 /// The device is registered, its data is a `T`.
+#[doc(alias = "vdpa_unregister_device")]
 pub struct Registration<T: ConfigOps> {
     vdev: NonNull<bindings::vdpa_device>,
     _data: PhantomData<T>,

@@ -16,6 +16,7 @@ use kernel::types::NotThreadSafe;
 /// # Invariants
 ///
 /// Bottom halves were disabled by this thread, and are enabled by dropping this value.
+#[doc(alias = "local_bh_enable")]
 pub struct BottomHalfGuard(NotThreadSafe);
 
 impl BottomHalfGuard {
@@ -24,6 +25,7 @@ impl BottomHalfGuard {
     /// # Context
     ///
     /// A thread or a softirq, with interrupts on.
+    #[doc(alias = "local_bh_disable")]
     #[inline]
     pub fn new() -> Self {
         // SAFETY: There is nothing to uphold for disabling.

@@ -175,6 +175,7 @@ impl Doorbells {
     /// # Context
     ///
     /// With `mmap_lock` of the process held.
+    #[doc(alias = "vmf_insert_pfn")]
     #[inline]
     pub fn map(this: ArcBorrow<'_, Self>, vma: &VmaNew, index: u32) -> Result {
         let size = vma.end().checked_sub(vma.start()).ok_or(EINVAL)?;

@@ -28,6 +28,9 @@ use kernel::{
 };
 
 /// An adapter for the registration of vDPA drivers.
+#[doc(alias = "vdpa_register_driver")]
+#[doc(alias = "__vdpa_register_driver")]
+#[doc(alias = "vdpa_unregister_driver")]
 pub struct Adapter<T: Driver>(PhantomData<T>);
 
 // SAFETY:

@@ -50,6 +50,7 @@ unsafe impl Sync for Context {}
 /// # Context
 ///
 /// Cloning and signalling are allowed anywhere. Dropping the last clone sleeps.
+#[doc(alias = "eventfd_ctx_put")]
 #[derive(Clone)]
 pub struct EventFd(Arc<Context>);
 
@@ -61,6 +62,7 @@ impl EventFd {
     /// - `EBADF` where `fd` is not open,
     /// - `EINVAL` where it is not an eventfd,
     /// - `ENOMEM`.
+    #[doc(alias = "eventfd_ctx_fdget")]
     #[inline]
     pub fn from_fd(fd: i32) -> Result<Self> {
         // SAFETY: Any number can be asked about.
@@ -102,6 +104,7 @@ impl EventFd {
     /// # Context
     ///
     /// Any, with interrupts off too.
+    #[doc(alias = "eventfd_signal_mask")]
     #[inline]
     pub fn signal(&self) {
         // SAFETY: No requirements.
@@ -208,6 +211,7 @@ struct Watch<T: KickTarget> {
 ///
 /// - `file` is a reference to an eventfd's file, which this owns.
 /// - `watch` is in the wait queue `head`, which lives as long as the file, unless that is NULL.
+#[doc(alias = "remove_wait_queue")]
 pub struct Kick<T: KickTarget> {
     watch: Pin<KBox<Watch<T>>>,
     head: *mut bindings::wait_queue_head,
@@ -239,6 +243,8 @@ impl<T: KickTarget> Kick<T> {
     /// - `EBADF` where `fd` is not open,
     /// - `EINVAL` where it is not an eventfd, or one whose counter has overflowed,
     /// - `ENOMEM`.
+    #[doc(alias = "eventfd_fget")]
+    #[doc(alias = "add_wait_queue")]
     #[inline]
     pub fn new(fd: i32, target: Arc<T>) -> Result<Self> {
         // SAFETY: Any number can be asked about.

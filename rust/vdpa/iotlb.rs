@@ -129,6 +129,8 @@ impl Iotlb {
     }
 
     /// Goes through the mappings that have a bus address in `range`.
+    #[doc(alias = "vhost_iotlb_itree_first")]
+    #[doc(alias = "vhost_iotlb_itree_next")]
     #[inline]
     pub fn overlapping(&self, range: IovaRange) -> Iter<'_> {
         let IovaRange { first, last } = range;

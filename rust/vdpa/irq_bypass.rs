@@ -29,6 +29,7 @@ use kernel::{
 /// # Invariants
 ///
 /// `producer` is registered, with the address of `_eventfd`.
+#[doc(alias = "irq_bypass_unregister_producer")]
 pub struct IrqBypass {
     producer: Pin<KBox<Opaque<bindings::irq_bypass_producer>>>,
     // The address must not become that of another eventfd meanwhile.
@@ -51,6 +52,7 @@ impl IrqBypass {
     /// - `ENOMEM`, and what the hypervisor returns.
     ///
     /// The eventfd can be signalled in the ordinary way, with or without success.
+    #[doc(alias = "irq_bypass_register_producer")]
     #[inline]
     pub fn new(eventfd: &EventFd, irq: u32) -> Result<Self> {
         let irq = c_int::try_from(irq)?;

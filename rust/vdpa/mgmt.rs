@@ -138,6 +138,7 @@ pub trait Operations: Send + Sync + Sized + 'static {
     ///
     /// Go to the user. `EOPNOTSUPP` for what this device cannot be made with, `ENOSPC` where no
     /// more can be made.
+    #[doc(alias = "_vdpa_register_device")]
     fn dev_add(
         &self,
         mgmt: &device::Device,
@@ -146,6 +147,7 @@ pub trait Operations: Send + Sync + Sized + 'static {
     ) -> Result<UnregisteredDevice<Self::Device>>;
 
     /// A device is about to be unregistered.
+    #[doc(alias = "_vdpa_unregister_device")]
     fn dev_del(&self, device: &Self::Device) {
         let _ = device;
     }
@@ -166,6 +168,7 @@ pub trait Operations: Send + Sync + Sized + 'static {
 /// # Invariants
 ///
 /// `mdev` is registered, with the operations of `T`.
+#[doc(alias = "vdpa_mgmtdev_unregister")]
 #[repr(C)]
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: Operations> {
@@ -200,6 +203,7 @@ impl<T: Operations> Registration<T> {
     /// # Errors
     ///
     /// `EINVAL` where 0, which would end the list for the core, is among the classes; `ENOMEM`.
+    #[doc(alias = "vdpa_mgmtdev_register")]
     #[inline]
     pub fn new<'a>(info: Info<'a>, operations: T) -> impl PinInit<Self, Error> + use<'a, T> {
         try_pin_init!(&this in Self {

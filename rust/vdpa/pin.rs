@@ -249,6 +249,8 @@ impl Drop for PinnedRun {
 /// Those of `run`, and then those in `pages[next..len]`, are pinned. The others begin at `uaddr`,
 /// and there are `left` of them. All were counted in `charge`, which whoever has mapped some may
 /// have taken their part from.
+#[doc(alias = "pin_user_pages_fast")]
+#[doc(alias = "unpin_user_pages")]
 pub struct Pinner {
     charge: Charge,
     perm: Permission,

@@ -10,6 +10,7 @@ use crate::bindings;
 /// enough entropy: some time after it was booted, and for ever after.
 ///
 /// It can be called in any context.
+#[doc(alias = "get_random_bytes")]
 #[inline]
 pub fn random_bytes(buf: &mut [u8]) {
     // SAFETY: There is room for as many bytes.

@@ -44,6 +44,7 @@ impl RateLimit {
     /// # Context
     ///
     /// Any.
+    #[doc(alias = "___ratelimit")]
     #[inline]
     pub fn allows(&self) -> bool {
         // SAFETY: The state was initialised, and the name is a valid string.

@@ -21,6 +21,7 @@ use kernel::{
 /// # Invariants
 ///
 /// The pointer is to a root device that is registered until this is dropped.
+#[doc(alias = "root_device_unregister")]
 pub struct RootDevice(NonNull<bindings::device>);
 
 impl RootDevice {
@@ -29,6 +30,8 @@ impl RootDevice {
     /// # Errors
     ///
     /// `EEXIST` where the name is taken, `ENOMEM`.
+    #[doc(alias = "root_device_register")]
+    #[doc(alias = "__root_device_register")]
     #[inline]
     pub fn new(name: &CStr, module: &'static ThisModule) -> Result<Self> {
         // SAFETY: The name is copied; the module lives as long as its code.

@@ -92,6 +92,8 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwSem<T> {}
 
 impl<T> RwSem<T> {
     /// Constructs a new lock initialiser.
+    #[doc(alias = "init_rwsem")]
+    #[doc(alias = "__init_rwsem")]
     #[inline]
     pub fn new(
         data: impl PinInit<T>,
@@ -141,6 +143,7 @@ impl RwSem<()> {
 
 impl<T: ?Sized> RwSem<T> {
     /// Waits until there is no writer, then lets the caller read.
+    #[doc(alias = "down_read")]
     #[inline]
     pub fn read(&self) -> ReadGuard<'_, T> {
         // SAFETY: The existence of the object proves that the lock is initialised.
@@ -153,6 +156,7 @@ impl<T: ?Sized> RwSem<T> {
     /// # Errors
     ///
     /// `EINTR` if the task is being killed.
+    #[doc(alias = "down_read_killable")]
     #[inline]
     pub fn read_killable(&self) -> Result<ReadGuard<'_, T>> {
         // SAFETY: The existence of the object proves that the lock is initialised.
@@ -161,6 +165,7 @@ impl<T: ?Sized> RwSem<T> {
     }
 
     /// Waits until there is neither writer nor reader, then gives the caller the data alone.
+    #[doc(alias = "down_write")]
     #[inline]
     pub fn write(&self) -> WriteGuard<'_, T> {
         // SAFETY: The existence of the object proves that the lock is initialised.
@@ -173,6 +178,7 @@ impl<T: ?Sized> RwSem<T> {
     /// # Errors
     ///
     /// `EINTR` if the task is being killed.
+    #[doc(alias = "down_write_killable")]
     #[inline]
     pub fn write_killable(&self) -> Result<WriteGuard<'_, T>> {
         // SAFETY: The existence of the object proves that the lock is initialised.
@@ -181,6 +187,7 @@ impl<T: ?Sized> RwSem<T> {
     }
 
     /// Like [`write`](Self::write), but does not wait.
+    #[doc(alias = "down_write_trylock")]
     #[must_use = "if unused, the lock will be immediately unlocked"]
     #[inline]
     pub fn try_write(&self) -> Option<WriteGuard<'_, T>> {
@@ -195,6 +202,7 @@ impl<T: ?Sized> RwSem<T> {
     /// With lockdep, if it is not the current task that does.
     ///
     /// This is for callbacks that C code enters with the lock held.
+    #[doc(alias = "rwsem_assert_held_write")]
     #[inline]
     pub fn assert_held_write(&self) {
         // SAFETY: The existence of the object proves that the lock is initialised.
@@ -207,6 +215,7 @@ impl<T: ?Sized> RwSem<T> {
 /// # Invariants
 ///
 /// The current task holds the lock for reading.
+#[doc(alias = "up_read")]
 #[must_use = "the lock unlocks immediately when the guard is unused"]
 pub struct ReadGuard<'a, T: ?Sized> {
     lock: &'a RwSem<T>,
@@ -252,6 +261,7 @@ impl<T: ?Sized> Drop for ReadGuard<'_, T> {
 /// # Invariants
 ///
 /// The current task holds the lock for writing.
+#[doc(alias = "up_write")]
 #[must_use = "the lock unlocks immediately when the guard is unused"]
 pub struct WriteGuard<'a, T: ?Sized> {
     lock: &'a RwSem<T>,

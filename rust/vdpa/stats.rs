@@ -37,6 +37,8 @@ impl VendorStats<'_> {
     /// # Errors
     ///
     /// `EMSGSIZE` where the message is full.
+    #[doc(alias = "nla_put")]
+    #[doc(alias = "nla_put_64bit")]
     #[inline]
     pub fn put(&mut self, name: &CStr, value: u64) -> Result {
         let bytes = name.to_bytes_with_nul();

@@ -58,6 +58,8 @@ struct Item<T: Work> {
 /// # Invariants
 ///
 /// The thread of `item.worker` runs until this is dropped.
+#[doc(alias = "kthread_cancel_work_sync")]
+#[doc(alias = "kthread_destroy_worker")]
 pub struct Worker<T: Work> {
     item: Pin<KBox<Item<T>>>,
 }
@@ -75,6 +77,7 @@ impl<T: Work> Worker<T> {
     /// # Errors
     ///
     /// `ENOMEM`; `EINTR` where the current process was killed meanwhile.
+    #[doc(alias = "kthread_create_worker_on_node")]
     #[inline]
     pub fn new(name: fmt::Arguments<'_>, target: Arc<T>) -> Result<Self> {
         let name = CString::try_from_fmt(name)?;
@@ -129,6 +132,7 @@ impl<T: Work> Worker<T> {
     /// # Context
     ///
     /// Any.
+    #[doc(alias = "kthread_queue_work")]
     #[inline]
     pub fn queue(&self) {
         // SAFETY: By the type invariants of `Item` and `Worker`.

@@ -34,6 +34,7 @@ impl AddressSpace {
     ///
     /// `EINVAL` where `dev` is another device, and what the device returns. Then memory that was
     /// pinned stays so, and, but for [`Translation::SetMap`], the mapping stays too.
+    #[doc(alias = "iommu_unmap")]
     #[inline]
     pub fn unmap(
         &mut self,

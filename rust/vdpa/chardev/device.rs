@@ -111,6 +111,8 @@ impl<T: File> Node<T> {
 /// # Invariants
 ///
 /// This is a reference to a node, which is registered and linked from the class.
+#[doc(alias = "cdev_device_del")]
+#[doc(alias = "class_compat_remove_link")]
 pub struct CharDevice<T: File>(NonNull<Node<T>>);
 
 impl<T: File> CharDevice<T> {
@@ -124,6 +126,9 @@ impl<T: File> CharDevice<T> {
     /// - `ENOMEM`, and what the driver core returns.
     ///
     /// Then too, files may have been opened meanwhile. They stay open.
+    #[doc(alias = "cdev_init")]
+    #[doc(alias = "cdev_device_add")]
+    #[doc(alias = "class_compat_create_link")]
     #[inline]
     pub fn new(
         family: &'static Family,

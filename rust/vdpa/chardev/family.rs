@@ -112,6 +112,12 @@ impl Family {
 }
 
 /// A [`Family`] is registered for as long as this exists.
+#[doc(alias = "alloc_chrdev_region")]
+#[doc(alias = "unregister_chrdev_region")]
+#[doc(alias = "bus_register")]
+#[doc(alias = "bus_unregister")]
+#[doc(alias = "class_compat_register")]
+#[doc(alias = "class_compat_unregister")]
 #[must_use = "the family is unregistered when this is dropped"]
 pub struct Registration(&'static Family);
 

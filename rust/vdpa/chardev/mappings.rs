@@ -76,6 +76,7 @@ impl Mappings {
     /// # Context
     ///
     /// Sleeps, but not for the process that has the mapping.
+    #[doc(alias = "unmap_mapping_range")]
     #[inline]
     pub fn zap(&self) {
         if let Some(Open(file)) = &*self.file.lock() {

@@ -86,6 +86,7 @@ impl Device<Bound> {
     /// Sets the device status. Takes `cf_lock` for writing.
     ///
     /// Bits are only ever added this way; [`reset`](Self::reset) takes them away.
+    #[doc(alias = "vdpa_set_status")]
     #[inline]
     pub fn set_status(&self, status: Status) {
         // SAFETY: By the type invariant.
@@ -159,6 +160,7 @@ impl Device<Bound> {
     ///
     /// Whatever lies beyond the end of the configuration space reads as 0. Before features were
     /// set this counts as an access by a legacy driver, for which none are.
+    #[doc(alias = "vdpa_get_config")]
     #[inline]
     pub fn read_config(&self, offset: u32, buf: &mut [u8]) {
         let len = self.config_len(offset, buf.len());
@@ -175,6 +177,7 @@ impl Device<Bound> {
     /// Writes to the configuration space, starting at byte `offset`. Takes `cf_lock` for writing.
     ///
     /// Whatever lies beyond the end of the configuration space is not written.
+    #[doc(alias = "vdpa_set_config")]
     #[inline]
     pub fn write_config(&self, offset: u32, buf: &[u8]) {
         let len = self.config_len(offset, buf.len());

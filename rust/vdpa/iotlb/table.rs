@@ -30,6 +30,8 @@ use kernel::prelude::*;
 /// # Invariants
 ///
 /// `table` was made by `vhost_iotlb_alloc()` and is changed through this only.
+#[doc(alias = "vhost_iotlb_map_free")]
+#[doc(alias = "vhost_iotlb_free")]
 pub struct IotlbTable {
     table: NonNull<bindings::vhost_iotlb>,
 }
@@ -42,6 +44,7 @@ unsafe impl Sync for IotlbTable {}
 
 impl IotlbTable {
     /// Makes a table without mappings.
+    #[doc(alias = "vhost_iotlb_alloc")]
     #[inline]
     pub fn new() -> Result<Self> {
         // SAFETY: No requirements.

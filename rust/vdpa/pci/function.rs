@@ -33,6 +33,7 @@ impl Drop for Enabled {
 ///
 /// It does no DMA and raises no message signalled interrupts until
 /// [`allow_dma`](Self::allow_dma).
+#[doc(alias = "pci_disable_device")]
 pub struct Function(Devres<Enabled>);
 
 impl Function {
@@ -64,6 +65,7 @@ impl Function {
     /// # Context
     ///
     /// Any thread.
+    #[doc(alias = "pci_set_master")]
     #[inline]
     pub fn allow_dma(&self) {
         self.0.try_access_with(|function| {
@@ -80,6 +82,7 @@ impl Function {
     /// # Context
     ///
     /// Any thread.
+    #[doc(alias = "pci_clear_master")]
     #[inline]
     pub fn forbid_dma(&self) {
         self.0.try_access_with(|function| {

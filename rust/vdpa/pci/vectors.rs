@@ -176,6 +176,7 @@ impl<H: Handler + Send + 'static> Vectors<H> {
     }
 
     /// Returns how many vectors the function's table has. 0, if it has no MSI-X.
+    #[doc(alias = "pci_msix_vec_count")]
     #[inline]
     pub fn table_len(pdev: &pci::Device<Bound>) -> u32 {
         // SAFETY: The pointer is valid.
@@ -191,6 +192,7 @@ impl<H: Handler + Send + 'static> Vectors<H> {
     ///
     /// `EBUSY` where there are some already, `ENOSPC` where there are fewer than `min` to be had or
     /// fewer processors, `ENODEV` where the driver is not bound any more, `ENOMEM`.
+    #[doc(alias = "pci_alloc_irq_vectors")]
     pub fn allocate(&self, min: u32, max: u32) -> Result<u32> {
         let mut state = self.inner.state.lock();
 
@@ -220,6 +222,8 @@ impl<H: Handler + Send + 'static> Vectors<H> {
     ///
     /// `EINVAL` where there is no such vector, `EBUSY` where it has a handler, `ENODEV` where the
     /// driver is not bound any more, `ENOMEM`.
+    #[doc(alias = "request_irq")]
+    #[doc(alias = "pci_irq_vector")]
     pub fn request(&self, index: u32, name: fmt::Arguments<'_>, handler: H) -> Result<u32> {
         let name = CString::try_from_fmt(name)?;
         let mut state = self.inner.state.lock();
@@ -244,6 +248,7 @@ impl<H: Handler + Send + 'static> Vectors<H> {
 
     /// Waits until no handler runs that was called before. It is for interrupts that are not raised
     /// any more, but may have been a moment ago.
+    #[doc(alias = "synchronize_irq")]
     pub fn synchronize(&self) {
         if let State::Allocated(allocated) = &*self.inner.state.lock() {
             for Requested(request) in &allocated.requests {
@@ -254,6 +259,8 @@ impl<H: Handler + Send + 'static> Vectors<H> {
     }
 
     /// Frees all vectors. No handler runs any more when this returns.
+    #[doc(alias = "free_irq")]
+    #[doc(alias = "pci_free_irq_vectors")]
     pub fn free(&self) {
         self.inner.free(false);
     }

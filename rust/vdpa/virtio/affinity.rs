@@ -89,6 +89,7 @@ impl CpuGroups {
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` for 0 groups.
+    #[doc(alias = "group_cpus_evenly")]
     #[inline]
     pub fn new(groups: u32) -> Result<Self> {
         let mut len = 0;

@@ -75,6 +75,8 @@ impl<T: Transport> Device<T> {
     /// # Errors
     ///
     /// `EINVAL` where the device id is 0, `ENOMEM`, and what adding a device to its bus returns.
+    #[doc(alias = "register_virtio_device")]
+    #[doc(alias = "unregister_virtio_device")]
     pub fn register(vdpa: &crate::Device<Bound>, parent: &device::Device, id: DeviceId) -> Result {
         if id.device == 0 {
             return Err(EINVAL);
@@ -192,6 +194,7 @@ impl<T: Transport> Device<T> {
 
     /// Takes back the features with a meaning for transports and rings that this kernel's rings do
     /// not know.
+    #[doc(alias = "vring_transport_features")]
     #[inline]
     pub fn filter_ring_features(&self) {
         // SAFETY: By the type invariant.

@@ -98,6 +98,7 @@ pub trait Transport: Sized + 'static {
     /// # Context
     ///
     /// Atomic.
+    #[doc(alias = "vring_notification_data")]
     fn notify_with_data(vq: Vq<'_>, next: u16);
 }
 

@@ -181,6 +181,7 @@ impl Layout {
 /// - `raw` is a virtqueue of `dev` with the transport `T`, and this owns it.
 /// - What the device calls for it is the line of its number, if that is connected, by
 ///   [`enable_cb`](Self::enable_cb).
+#[doc(alias = "vring_del_virtqueue")]
 pub struct Virtqueue<'a, T: Transport> {
     dev: &'a Device<T>,
     raw: NonNull<bindings::virtqueue>,
@@ -197,6 +198,7 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
     /// - `EINVAL` where the slot is not wanted, the layout is none that a virtqueue can have, or
     ///   the parent names nothing to map memory with,
     /// - `ENOMEM`.
+    #[doc(alias = "vring_create_virtqueue_map")]
     #[inline]
     pub fn new(dev: &'a Device<T>, index: u32, slot: &Slot<'_>, layout: Layout) -> Result<Self> {
         let packed = dev.features().has(bindings::VIRTIO_F_RING_PACKED);
@@ -277,6 +279,7 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
     }
 
     /// Returns the number of descriptors, which may be smaller than what was asked for.
+    #[doc(alias = "virtqueue_get_vring_size")]
     #[inline]
     pub fn size(&self) -> u32 {
         // SAFETY: By the type invariant.
@@ -284,6 +287,9 @@ impl<'a, T: Transport> Virtqueue<'a, T> {
     }
 
     /// Returns where the device finds the virtqueue.
+    #[doc(alias = "virtqueue_get_desc_addr")]
+    #[doc(alias = "virtqueue_get_avail_addr")]
+    #[doc(alias = "virtqueue_get_used_addr")]
     #[inline]
     pub fn address(&self) -> VqAddress {
         let raw = self.raw.as_ptr();

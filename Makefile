@@ -219,11 +219,15 @@ panics: modules
 
 crates := vdpa virtqueue
 
+# To the search index that is there rustdoc adds, and does not always take out what it had of the same crate. Its
+# format is that of the toolbox's compiler.
 PHONY += rustdoc
 rustdoc: modules
 	$(Q)mkdir -p $(obj).rustdoc
+	$(Q)rm -f $(build)/rustdoc/search-index.js
 	+$(Q)$(call in_kbuild,$(CURDIR)/tools/rustdoc,$(obj).rustdoc) crates='$(crates)' \
 		crates_obj=$(obj) rustdoc_out=$(build)/rustdoc modules
+	$(if $(KDIR),,$(Q)$(run) tools/doc-aliases $(build)/rustdoc/search-index.js)
 
 # The kernel writes what it knows of itself; the crates here are added from the commands that built them.
 PHONY += rust-analyzer

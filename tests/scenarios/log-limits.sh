@@ -42,7 +42,7 @@ for use_va in 1 0; do
 		check "a device is added" add_net "$name"
 	done
 	apart mappings "must be 1 or less (parameter max_iotlb_entries)" sim$use_va-1 sim$use_va-2
-	apart features "the driver does not accept VIRTIO_F_ACCESS_PLATFORM" sim$use_va-2 sim$use_va-1
+	apart features "the driver does not accept features 0x200000000, but must" sim$use_va-2 sim$use_va-1
 	unload vdpa_sim_net
 done
 

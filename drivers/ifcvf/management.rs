@@ -87,18 +87,15 @@ impl mgmt::Operations for Operations {
         config: &mgmt::Config,
     ) -> Result<UnregisteredDevice<Adapter<Vf>>> {
         let hardware = &self.0;
-        let offered = config.features().unwrap_or(hardware.features);
-        let missing = offered.difference(hardware.features);
-
-        if !missing.is_empty() {
+        let offered = config.features_of(hardware.features).map_err(|missing| {
             dev_err!(
                 mgmt,
                 "features {:#x} cannot be offered, only {:#x}\n",
                 missing.0,
                 hardware.features.0
             );
-            return Err(EINVAL);
-        }
+            EINVAL
+        })?;
         hardware.registers.check_present()?;
         let claim = Claim::take(hardware)?;
 

@@ -99,6 +99,23 @@ impl Config {
     pub fn features(&self) -> Option<Features> {
         self.get(Attributes::FEATURES, Features(self.0.device_features))
     }
+
+    /// The features that the device is to offer, or `all` that it can if none were given.
+    ///
+    /// # Errors
+    ///
+    /// Those that it cannot.
+    #[inline]
+    pub fn features_of(&self, all: Features) -> Result<Features, Features> {
+        let offered = self.features().unwrap_or(all);
+        let missing = offered.difference(all);
+
+        if missing.is_empty() {
+            Ok(offered)
+        } else {
+            Err(missing)
+        }
+    }
 }
 
 /// What a management device can do, as `vdpa mgmtdev show` says it.

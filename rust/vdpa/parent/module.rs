@@ -65,11 +65,7 @@ pub fn create<P: Manageable>(
     name: &CStr,
     config: &mgmt::Config,
 ) -> Result<UnregisteredDevice<Adapter<P>>> {
-    let offered = config.features().unwrap_or(P::FEATURES);
-
-    if !offered.difference(P::FEATURES).is_empty() {
-        return Err(EINVAL);
-    }
+    let offered = config.features_of(P::FEATURES).map_err(|_| EINVAL)?;
     let info = DeviceInfo {
         name: Some(name),
         // In `/sys/devices`, where programs look for devices that are no hardware.

@@ -81,11 +81,7 @@ pub fn create<M: Model>(
     options: Options,
     model: M,
 ) -> Result<UnregisteredDevice<Device<M>>> {
-    let offered = config.features().unwrap_or(M::FEATURES);
-
-    if !offered.difference(M::FEATURES).is_empty() {
-        return Err(EINVAL);
-    }
+    let offered = config.features_of(M::FEATURES).map_err(|_| EINVAL)?;
     let info = DeviceInfo {
         name: Some(name),
         // In `/sys/devices`, where programs look for devices that are no hardware.

@@ -34,7 +34,6 @@ pub use self::{
         Model,
         FEATURES, //
     },
-    module::Management,
     queue::{
         Queue,
         StartError,

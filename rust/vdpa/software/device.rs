@@ -111,7 +111,7 @@ pub struct Software<M: Model> {
 
 impl<M: Model> Software<M> {
     #[inline]
-    fn new(
+    pub(super) fn new(
         name: &CStr,
         offered: Features,
         options: Options,

@@ -3,27 +3,31 @@
 //! Modules that are nothing but the driver of one kind of device in software.
 
 use super::{
-    create,
-    Device,
     Model,
-    Options, //
+    Options,
+    Software, //
 };
 use crate::{
-    mgmt,
-    RootDevice,
+    parent::{
+        Adapter,
+        Events,
+        Manageable, //
+    },
+    DeviceInfo,
+    Features,
     UnregisteredDevice, //
 };
-use core::marker::PhantomData;
 use kernel::{
-    device,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// Declares a module that lets users make devices of one [`Model`]: its `vdpa dev add` takes the
 /// module's name as `mgmtdev`, and `device_features`.
 ///
 /// The model begins as its [`Default`]. Models that need more to be made, or have more that can be
-/// asked for, have their own [`mgmt::Operations`](crate::mgmt::Operations) with [`create`].
+/// asked for, have their own [`mgmt::Operations`](crate::mgmt::Operations) with
+/// [`create`](super::create).
 ///
 /// # Examples
 ///
@@ -39,83 +43,30 @@ use kernel::{
 #[macro_export]
 macro_rules! module_software_device {
     (type: $model:ty, $($f:tt)*) => {
-        #[::kernel::prelude::pin_data]
-        struct SoftwareModule {
-            #[pin]
-            _management: $crate::software::Management<$model>,
-        }
-
-        impl ::kernel::InPlaceModule for SoftwareModule {
-            fn init(
-                module: &'static ::kernel::ThisModule,
-            ) -> impl ::pin_init::PinInit<Self, ::kernel::error::Error> {
-                ::kernel::try_pin_init!(Self {
-                    _management <- $crate::software::Management::new(
-                        <Self as ::kernel::ModuleMetadata>::NAME,
-                        module,
-                    ),
-                })
-            }
-        }
-
-        ::kernel::prelude::module! {
-            type: SoftwareModule,
+        $crate::module_parent! {
+            type: $crate::software::Software<$model>,
             $($f)*
         }
     };
 }
 
-/// A management device for one [`Model`], in `/sys/devices`.
-#[pin_data]
-pub struct Management<M: Model + Default> {
-    #[pin]
-    registration: mgmt::Registration<Operations<M>>,
-    // After what refers to it.
-    root: RootDevice,
-}
+impl<M: Model + Default> Manageable for Software<M> {
+    const DEVICE_ID: u32 = M::DEVICE_ID;
+    const QUEUES: u32 = M::QUEUES;
+    const GROUPS: u32 = M::GROUPS;
+    const ADDRESS_SPACES: u32 = M::ADDRESS_SPACES;
+    const FEATURES: Features = M::FEATURES;
 
-impl<M: Model + Default> Management<M> {
-    /// Registers the management device.
-    ///
-    /// # Errors
-    ///
-    /// `EEXIST` where the name is taken, `ENOMEM`.
     #[inline]
-    pub fn new(name: &'static CStr, module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(move || {
-            let root = RootDevice::new(name, module)?;
-
-            Ok(try_pin_init!(Self {
-                registration <- mgmt::Registration::new(
-                    mgmt::Info {
-                        device: root.as_ref(),
-                        classes: &[M::DEVICE_ID],
-                        attributes: mgmt::Attributes::FEATURES,
-                        features: M::FEATURES,
-                        max_virtqueues: M::QUEUES,
-                    },
-                    Operations(PhantomData),
-                ),
-                root,
-            }))
-        })
+    fn new(name: &CStr, offered: Features, events: Arc<Events>) -> impl PinInit<Self, Error> {
+        Software::new(name, offered, Options::default(), events, M::default())
     }
-}
 
-struct Operations<M>(PhantomData<fn() -> M>);
-
-#[vtable]
-impl<M: Model + Default> mgmt::Operations for Operations<M> {
-    type OwnerModule = M::OwnerModule;
-
-    type Device = Device<M>;
-
-    fn dev_add(
-        &self,
-        _mgmt: &device::Device,
-        name: &CStr,
-        config: &mgmt::Config,
-    ) -> Result<UnregisteredDevice<Self::Device>> {
-        create(name, config, Options::default(), M::default())
+    #[inline]
+    fn allocate(
+        info: &DeviceInfo<'_>,
+        data: impl PinInit<Adapter<Self>, Error>,
+    ) -> Result<UnregisteredDevice<Adapter<Self>>> {
+        UnregisteredDevice::in_software(info, Options::default().mapping, data)
     }
 }

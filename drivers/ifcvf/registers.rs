@@ -40,15 +40,6 @@ const QUEUE_DESC: usize = 0x20;
 const QUEUE_DRIVER: usize = 0x28;
 const QUEUE_DEVICE: usize = 0x30;
 
-/// The bits of the device status that a driver can set. Others are reserved; a device that is told
-/// to set them might look like one that is not there.
-const STATUS_BITS: u8 = Status::ACKNOWLEDGE.0
-    | Status::DRIVER.0
-    | Status::DRIVER_OK.0
-    | Status::FEATURES_OK.0
-    | Status::NEEDS_RESET.0
-    | Status::FAILED.0;
-
 /// How long a reset may take, in seconds. The specification knows no limit; devices need
 /// milliseconds.
 const RESET_TIMEOUT: i64 = 5;
@@ -122,9 +113,10 @@ impl Registers {
         Ok(Status(status))
     }
 
-    /// Sets the device status.
+    /// Sets the device status, to bits that drivers can set: with others a device might look like one
+    /// that is not there.
     pub(crate) fn set_status(&self, status: Status) -> Result {
-        self.common.write8(status.0 & STATUS_BITS, DEVICE_STATUS)
+        self.common.write8(status.0, DEVICE_STATUS)
     }
 
     /// Returns the number of virtqueues that the device has. Not checked.

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::Result;
+use libc::EOPNOTSUPP;
 
 use crate::iotlb;
 use crate::sys::{self, Argument, Mailbox, Place, Request};
@@ -16,6 +17,14 @@ use crate::uapi::*;
 /// The errno of an error, or 0 if it has none.
 pub fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(0)
+}
+
+/// What is not supported is nothing; all else that fails does.
+pub fn supported<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if errno(&error) == EOPNOTSUPP => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// An open device. Whatever is asked of it goes to the kernel as it is.

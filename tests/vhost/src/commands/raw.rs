@@ -8,6 +8,7 @@ use anyhow::{ensure, Context, Result};
 use checks::arguments::{Arguments, Misuse};
 use checks::report::Report;
 use vhost::vdpa::VhostVdpa;
+use vhost_client::device::supported;
 use vhost_client::memory::{Memory, Room};
 use vhost_client::queue::{event, wait_event, Queue, PATIENCE};
 use vhost_client::ring::Segment;
@@ -130,12 +131,10 @@ fn tell(session: &Session, report: &mut Report) -> Result<()> {
 }
 
 /// A number that not every device has.
-fn optional(number: io::Result<u32>) -> Result<String> {
-    match number {
-        Ok(number) => Ok(number.to_string()),
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok("none".to_owned()),
-        Err(error) => Err(error.into()),
-    }
+fn optional(number: io::Result<u32>) -> io::Result<String> {
+    let number = supported(number)?;
+
+    Ok(number.map_or_else(|| "none".to_owned(), |number| number.to_string()))
 }
 
 /// A device that was started.

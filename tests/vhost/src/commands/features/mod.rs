@@ -14,8 +14,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use checks::arguments::Arguments;
 use checks::report::Report;
-use libc::EOPNOTSUPP;
-use vhost_client::device::errno;
+use vhost_client::device::supported;
 use vhost_client::memory::{Kind, Memory};
 use vhost_client::process;
 use vhost_client::session::Session;
@@ -45,14 +44,6 @@ enum Table {
 
 fn print(table: Table, place: u32, what: &str, value: impl Display) {
     println!("{}.{place:03}.{what}|{what}|{value}", table as u32);
-}
-
-/// What is not supported is nothing; all else that fails does.
-fn supported<T>(result: std::io::Result<T>) -> Result<Option<T>> {
-    match result {
-        Err(error) if errno(&error) == EOPNOTSUPP => Ok(None),
-        result => Ok(Some(result?)),
-    }
 }
 
 fn yes<T>(answer: Option<T>) -> &'static str {
@@ -110,7 +101,7 @@ fn groups(session: &Session) -> Result<()> {
     let spaces = device.number(VHOST_VDPA_GET_AS_NUM)?;
     let of_each = (0..count)
         .map(|index| supported(device.ask(VHOST_VDPA_GET_VRING_GROUP, index)))
-        .collect::<Result<Option<Vec<_>>>>()?;
+        .collect::<std::io::Result<Option<Vec<_>>>>()?;
     let bound = device.set(
         VHOST_VDPA_SET_GROUP_ASID,
         vring_state(groups.saturating_sub(1), spaces.saturating_sub(1)),

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 use checks::report::Report;
-use libc::EOPNOTSUPP;
 use std::os::fd::AsRawFd;
-use vhost_client::device::{errno, Device};
+use vhost_client::device::{supported, Device};
 use vhost_client::memory::{Kind, Memory};
 use vhost_client::queue::{event, wait_event, PATIENCE};
 use vhost_client::session::{Session, REQUIRED};
@@ -309,11 +308,9 @@ fn groups(path: &str, facts: &Facts) -> Result<()> {
             group < facts.groups,
             "virtqueue {index} is in group {group}"
         );
-        match device.ask(VHOST_VDPA_GET_VRING_DESC_GROUP, index) {
-            Err(error) if errno(&error) == EOPNOTSUPP => {
-                ensure!(facts.backend & backend::DESC_ASID == 0, "offered, not had");
-            }
-            group => ensure!(group? < facts.groups, "no such group of descriptors"),
+        match supported(device.ask(VHOST_VDPA_GET_VRING_DESC_GROUP, index))? {
+            None => ensure!(facts.backend & backend::DESC_ASID == 0, "offered, not had"),
+            Some(group) => ensure!(group < facts.groups, "no such group of descriptors"),
         }
     }
     for group in 0..facts.groups {

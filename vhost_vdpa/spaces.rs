@@ -110,24 +110,34 @@ impl Spaces {
         }
     }
 
-    /// Returns an address space, for bus addresses that are to be mapped.
+    /// Returns what an UPDATE message asks for, and the address space that it is for.
     ///
     /// # Errors
     ///
-    /// Those of [`get`](Self::get), and `EINVAL` where the device cannot reach all of them.
-    fn get_for(
+    /// Those of [`get`](Self::get), and `EINVAL` where the device cannot reach all of the addresses.
+    fn mapping<'a>(
         &mut self,
         dev: &Device<Bound>,
         asid: Asid,
-        iova: IovaRange,
-    ) -> Result<&mut AddressSpace> {
+        update: Update,
+        log: &'a RateLimit,
+    ) -> Result<(&mut AddressSpace, Mapping<'a>)> {
         let IovaRange { first, last } = self.iova_range;
+        let wait = self.batch.is_some();
+        let all = self.len();
         let space = self.get(dev, asid)?;
 
-        if iova.first < first || iova.last > last {
+        if update.iova.first < first || update.iova.last > last {
             return Err(EINVAL);
         }
-        Ok(space)
+
+        let mapping = Mapping {
+            update,
+            wait,
+            others: all.saturating_sub(space.len()),
+            log,
+        };
+        Ok((space, mapping))
     }
 
     /// Does what a message asks for that is not to map memory.
@@ -243,14 +253,10 @@ fn write_pinned(vhost: &VhostVdpa, message: &Result<Message>) -> Result<usize> {
     let mut unmapped = Unmapped::new();
     let len = vhost.with(|session, dev| {
         session.message(dev, message, &mut unmapped, |spaces, asid, update, _| {
-            let wait = spaces.batch.is_some();
-            let all = spaces.len();
-            let space = spaces.get_for(dev, asid, update.iova)?;
+            let (space, mapping) = spaces.mapping(dev, asid, update, vhost.log())?;
             let mapping = Mapping {
                 update: update.grow()?,
-                wait,
-                others: all.saturating_sub(space.len()),
-                log: vhost.log(),
+                ..mapping
             };
 
             job = Some(Job::new(vhost, space, asid, mapping)?);
@@ -283,19 +289,9 @@ fn write_addresses(vhost: &VhostVdpa, message: &Result<Message>, source: Source)
             message,
             &mut unmapped,
             |spaces, asid, update, unmapped| {
-                let wait = spaces.batch.is_some();
-                let all = spaces.len();
-                let space = spaces.get_for(dev, asid, update.iova)?;
-                let others = all.saturating_sub(space.len());
-                let segments = segments.ok_or(EINVAL)??;
-                let mapping = Mapping {
-                    update,
-                    wait,
-                    others,
-                    log: vhost.log(),
-                };
+                let (space, mapping) = spaces.mapping(dev, asid, update, vhost.log())?;
 
-                segments.map(space, dev, mapping, unmapped)
+                segments.ok_or(EINVAL)??.map(space, dev, mapping, unmapped)
             },
         )
     })

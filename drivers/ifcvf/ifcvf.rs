@@ -7,29 +7,21 @@
 
 #![deny(unsafe_code)]
 
-mod capability;
-mod config;
-mod fault;
-mod hardware;
-mod interrupts;
-mod limits;
-mod management;
-mod probe;
-mod queues;
-mod registers;
-mod vf;
+mod place;
+mod states;
 
-use hardware::Hardware;
 use kernel::{
-    device::Core,
     pci,
     prelude::*, //
 };
-use management::Operations;
+use states::States;
 use vdpa::{
     bindings,
-    mgmt,
-    pci::subsystem_id, //
+    pci::{
+        subsystem_id,
+        virtio, //
+    },
+    Features, //
 };
 
 const VENDOR: u16 = bindings::PCI_VENDOR_ID_REDHAT_QUMRANET as u16;
@@ -45,7 +37,7 @@ const TRANSITIONAL_BLOCK: u16 = 0x1001;
 
 kernel::pci_device_table!(
     IDS,
-    <Ifcvf as pci::Driver>::IdInfo,
+    (),
     [
         // N3000, network
         (subsystem_id(VENDOR, MODERN_NET, SUBVENDOR, N3000), ()),
@@ -59,44 +51,46 @@ kernel::pci_device_table!(
     ]
 );
 
-/// A function that is bound. Unbinding it removes the vDPA device, and then lets go of the
-/// hardware.
-#[pin_data]
-struct Ifcvf {
-    #[pin]
-    _mgmt: mgmt::Registration<Operations>,
-}
+/// What these cards add to virtio.
+struct Ifcvf;
 
-impl pci::Driver for Ifcvf {
-    type IdInfo = ();
-    type Data<'bound> = Self;
-    const ID_TABLE: pci::IdTable<Self::IdInfo> = &IDS;
+#[vtable]
+impl virtio::Driver for Ifcvf {
+    type Own<'bound> = States<'bound>;
+
+    const NAME: &'static CStr = c"ifcvf";
+    const IDS: pci::IdTable<()> = &IDS;
+    // Not the packed virtqueues, as there are 16 bits for the state of one, and no resetting of
+    // one, as these stop when they are disabled.
+    const FEATURES: Features = virtio::TRANSPORT.difference(Features::from_bits(&[
+        bindings::VIRTIO_F_RING_PACKED,
+        bindings::VIRTIO_F_RING_RESET,
+    ]));
+    const SIZE_MIN: u16 = 64;
+
+    fn device_id(pdev: &pci::Device) -> Result<u32> {
+        match virtio::device_id(pdev) {
+            id @ (bindings::VIRTIO_ID_NET | bindings::VIRTIO_ID_BLOCK) => Ok(id),
+            id => {
+                dev_err!(
+                    pdev,
+                    "the device has virtio id {id}, must be 1 (network) or 2 (block)\n"
+                );
+                Err(EOPNOTSUPP)
+            }
+        }
+    }
 
     fn probe<'bound>(
-        pdev: &'bound pci::Device<Core<'_>>,
-        _id: Option<&'bound ()>,
-    ) -> impl PinInit<Self, Error> + 'bound {
-        pin_init::pin_init_scope(move || {
-            let hardware = Hardware::probe(pdev)?;
-
-            Ok(try_pin_init!(Self {
-                _mgmt <- mgmt::Registration::new(
-                    mgmt::Info {
-                        device: pdev.as_ref(),
-                        classes: &[hardware.device_id],
-                        attributes: mgmt::Attributes::FEATURES,
-                        features: hardware.features,
-                        max_virtqueues: u32::try_from(hardware.queues.len())?,
-                    },
-                    Operations(hardware),
-                ),
-            }))
-        })
+        probe: &mut virtio::Probe<'_, 'bound>,
+        virtqueues: u16,
+    ) -> Result<States<'bound>> {
+        States::probe(probe, virtqueues)
     }
 }
 
 kernel::module_pci_driver! {
-    type: Ifcvf,
+    type: virtio::Adapter<Ifcvf>,
     name: "ifcvf",
     authors: ["rust-vdpa developers"],
     description: "vDPA driver for virtual functions of Intel's network cards",

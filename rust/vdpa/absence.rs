@@ -59,6 +59,7 @@ impl Absence {
         addr & !(bindings::PAGE_SIZE - 1)
     }
 
+    #[inline]
     fn is_given_up(&self, addr: usize) -> bool {
         self.given_up
             .get(..self.count)
@@ -66,6 +67,7 @@ impl Absence {
     }
 
     /// Gives up the page that `addr` is in.
+    #[inline]
     fn give_up(&mut self, addr: usize) {
         if let Some(slot) = self.given_up.get_mut(self.count) {
             *slot = Self::page(addr);
@@ -74,6 +76,7 @@ impl Absence {
     }
 
     /// Notes that memory was not there. Returns what to say to who wanted it.
+    #[inline]
     pub(crate) fn note(&self, addr: usize, len: usize, write: bool, changes: i64) -> Error {
         if self.is_given_up(addr) {
             return EFAULT;
@@ -174,6 +177,7 @@ impl SoftIommu {
 
     /// Says that the current thread waits, unless something has changed since `changes`: then what
     /// it would wait for may not be wanted any more.
+    #[inline]
     fn begin_to_wait(&self, changes: i64) -> bool {
         // SAFETY: The caller is a thread of the kernel that nobody else sends signals.
         unsafe { bindings::rust_vdpa_interruptible(true) };

@@ -4,6 +4,7 @@
 
 use crate::{
     bindings,
+    gone::GONE,
     kept::Kept,
     ops::Table,
     root_device::as_raw,
@@ -39,19 +40,58 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Acquire,
+            AtomicFlag,
+            Release, //
+        },
         Arc, //
     },
     types::Opaque, //
 };
 
+/// A `struct vdpa_device`, and what the crate has of it, which is there for as long.
+#[repr(C)]
+pub(crate) struct Head {
+    // First, as `__vdpa_alloc_device()` demands.
+    vdev: Opaque<bindings::vdpa_device>,
+    /// Whether the data of the parent was dropped. Begins as 0, like all of the memory.
+    gone: AtomicFlag,
+    // Initialised with the data of the parent.
+    kept: MaybeUninit<Kept>,
+}
+
+impl Head {
+    /// Drops what the crate has of the device.
+    ///
+    /// # Safety
+    ///
+    /// `vdev` must be part of a `Head` that is initialised, and nobody uses it from now on.
+    #[inline]
+    pub(crate) unsafe fn drop_kept(vdev: *mut bindings::vdpa_device) {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { (*vdev.cast::<Self>()).kept.assume_init_drop() };
+    }
+
+    /// Whether the device was [unregistered](Allocation::unregister).
+    ///
+    /// # Safety
+    ///
+    /// `vdev` must be part of a `Head`.
+    #[inline]
+    pub(crate) unsafe fn is_gone(vdev: *mut bindings::vdpa_device) -> bool {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { (*vdev.cast::<Self>()).gone.load(Acquire) }
+    }
+}
+
 /// A `struct vdpa_device` with the data of its parent behind it.
 #[repr(C)]
 pub(crate) struct Allocation<T> {
-    // First, as `__vdpa_alloc_device()` demands.
-    pub(crate) vdev: Opaque<bindings::vdpa_device>,
+    // First, so that a pointer to the device is one to this.
+    head: Head,
+    // There until the device is unregistered.
     data: MaybeUninit<T>,
-    // Initialised with the data.
-    kept: MaybeUninit<Kept>,
 }
 
 impl<T> Allocation<T> {
@@ -74,20 +114,42 @@ impl<T> Allocation<T> {
     #[inline]
     pub(crate) unsafe fn kept<'a>(vdev: *mut bindings::vdpa_device) -> &'a Kept {
         // SAFETY: By the safety requirements of this function; it is initialised with the data.
-        unsafe { (*vdev.cast::<Self>()).kept.assume_init_ref() }
+        unsafe { (*vdev.cast::<Self>()).head.kept.assume_init_ref() }
     }
 
-    /// Drops the data, and what the crate has.
+    /// Drops the data.
     ///
     /// # Safety
     ///
-    /// As for [`data`](Self::data), and nobody uses the device from now on.
+    /// As for [`data`](Self::data), and nobody uses it from now on.
     #[inline]
     pub(crate) unsafe fn drop_data(vdev: *mut bindings::vdpa_device) {
-        // SAFETY: By the safety requirements of this function; both are initialised together.
+        // SAFETY: By the safety requirements of this function.
+        unsafe { (*vdev.cast::<Self>()).data.assume_init_drop() };
+    }
+
+    /// Takes a device from the bus with `unregister`, and drops its data.
+    ///
+    /// # Safety
+    ///
+    /// As for [`data`](Self::data). The device must be registered, and `unregister` be the function
+    /// of the bus that undoes it, called with the locks that it demands. The caller must not use
+    /// `vdev` any more.
+    #[inline]
+    pub(crate) unsafe fn unregister(
+        vdev: *mut bindings::vdpa_device,
+        unregister: impl FnOnce(*mut bindings::vdpa_device),
+    ) {
+        // SAFETY: By the safety requirements of this function. When it is unregistered, its consumer
+        // is unbound, and the bus does not find it any more, so nobody uses the data. Others may
+        // have references to the device, and one is held here meanwhile.
         unsafe {
-            (*vdev.cast::<Self>()).data.assume_init_drop();
-            (*vdev.cast::<Self>()).kept.assume_init_drop();
+            bindings::get_device(&raw mut (*vdev).dev);
+            unregister(vdev);
+            (*vdev).config = const { &GONE };
+            (*vdev.cast::<Head>()).gone.store(true, Release);
+            Self::drop_data(vdev);
+            bindings::put_device(&raw mut (*vdev).dev);
         }
     }
 }
@@ -326,7 +388,7 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
             let kept = Kept::new(info, &*data, iommu(&data), tokens)?;
 
             // SAFETY: Nobody else knows the device.
-            unsafe { (*this).kept = MaybeUninit::new(kept) };
+            unsafe { (*this).head.kept = MaybeUninit::new(kept) };
             Ok(())
         });
 
@@ -367,7 +429,10 @@ impl<T: ConfigOps> UnregisteredDevice<T> {
     /// `EEXIST` where the name is taken; `ENOENT` where the parent is not registered; `ENOMEM`.
     #[doc(alias = "vdpa_register_device")]
     #[inline]
-    pub fn register(self) -> Result<Registration<T>> {
+    pub fn register(self) -> Result<Registration<T>>
+    where
+        T: 'static,
+    {
         // SAFETY: By the type invariant.
         to_result(unsafe { bindings::vdpa_register_device(self.vdev.as_ptr(), self.virtqueues) })?;
 
@@ -415,7 +480,8 @@ impl<T: ConfigOps> Drop for UnregisteredDevice<T> {
     }
 }
 
-/// A device on the vDPA bus that was made by hand. Dropping it takes it from the bus.
+/// A device on the vDPA bus that was made by hand. Dropping it takes it from the bus, and drops its
+/// data.
 ///
 /// # Invariants
 ///
@@ -452,6 +518,10 @@ impl<T: ConfigOps> Drop for Registration<T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::vdpa_unregister_device(self.vdev.as_ptr()) };
+        unsafe {
+            Allocation::<T>::unregister(self.vdev.as_ptr(), |vdev| {
+                bindings::vdpa_unregister_device(vdev)
+            })
+        };
     }
 }

@@ -12,9 +12,14 @@ use crate::{
     Features,
     UnregisteredDevice, //
 };
+use core::ptr::NonNull;
 use kernel::{
     build_error,
-    device,
+    device::{
+        self,
+        Bound, //
+    },
+    devres::Devres,
     error::{
         from_result,
         to_result,
@@ -144,30 +149,26 @@ pub struct Info<'a> {
 /// one: a driver makes its [`Registration`] when it is probed, and drops it when it is removed,
 /// with the former held. So the operations must not take it.
 #[vtable]
-pub trait Operations: Send + Sync + Sized + 'static {
+pub trait Operations: Send + Sync + Sized {
     /// What is made.
     type Device: ConfigOps;
 
     /// Makes a device, in the device tree below the management device if it has no better place.
-    /// It is registered when this has returned.
+    /// It is registered when this has returned. Its data is dropped when the user deletes it, or
+    /// the management device goes, after it was unregistered.
     ///
     /// # Errors
     ///
     /// Go to the user. `EOPNOTSUPP` for what this device cannot be made with, `ENOSPC` where no
     /// more can be made.
     #[doc(alias = "_vdpa_register_device")]
+    #[doc(alias = "_vdpa_unregister_device")]
     fn dev_add(
         &self,
         mgmt: &device::Device,
         name: &CStr,
         config: &Config,
     ) -> Result<UnregisteredDevice<Self::Device>>;
-
-    /// A device is about to be unregistered.
-    #[doc(alias = "_vdpa_unregister_device")]
-    fn dev_del(&self, device: &Self::Device) {
-        let _ = device;
-    }
 
     /// Changes a device. The `cf_lock` of the device is held.
     ///
@@ -180,18 +181,44 @@ pub trait Operations: Send + Sync + Sized + 'static {
     }
 }
 
-/// A management device that users see. Dropping it removes all devices that it has made.
+/// Takes a management device from the bus, with all devices that it has made.
 ///
 /// # Invariants
 ///
-/// `mdev` is registered, with the operations of `T`.
+/// The management device is registered, and nobody else unregisters it.
+pub struct Registered(NonNull<bindings::vdpa_mgmt_dev>);
+
+// SAFETY: Any thread can do it.
+unsafe impl Send for Registered {}
+
+// SAFETY: It has no methods.
+unsafe impl Sync for Registered {}
+
+impl Drop for Registered {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::vdpa_mgmtdev_unregister(self.0.as_ptr()) };
+    }
+}
+
+/// A management device that users see. Dropping it removes all devices that it has made.
+///
+/// `R` is who does that: nobody else, or for a [`BoundRegistration`] whoever unbinds the
+/// driver, too.
+///
+/// # Invariants
+///
+/// `mdev` is registered, with the operations of `T`, for as long as `registered` is there.
 #[doc(alias = "vdpa_mgmtdev_unregister")]
 #[repr(C)]
-#[pin_data(PinnedDrop)]
-pub struct Registration<T: Operations> {
+#[pin_data]
+pub struct Registration<T: Operations, R = Registered> {
     // First, so that a pointer to it is one to the registration.
     #[pin]
     mdev: Opaque<bindings::vdpa_mgmt_dev>,
+    // Dropped before what `mdev` refers to.
+    registered: R,
     // Ends with an entry of zeroes. The core reads it as long as `mdev` is registered.
     id_table: KVec<bindings::virtio_device_id>,
     device: ARef<device::Device>,
@@ -199,12 +226,54 @@ pub struct Registration<T: Operations> {
 }
 
 // SAFETY: `T` is `Send` and `Sync`, and what C has access to is protected by its locks.
-unsafe impl<T: Operations> Send for Registration<T> {}
+unsafe impl<T: Operations, R: Send> Send for Registration<T, R> {}
 
 // SAFETY: As above.
-unsafe impl<T: Operations> Sync for Registration<T> {}
+unsafe impl<T: Operations, R: Sync> Sync for Registration<T, R> {}
 
 impl<T: Operations> Registration<T> {
+    /// Registers a management device.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where 0, which would end the list for the core, is among the classes; `ENOMEM`.
+    #[doc(alias = "vdpa_mgmtdev_register")]
+    #[inline]
+    pub fn new<'a>(info: Info<'a>, operations: T) -> impl PinInit<Self, Error> + use<'a, T>
+    where
+        T: 'static,
+    {
+        Self::with(info, operations, Ok)
+    }
+}
+
+/// A management device that is there no longer than its driver is bound.
+pub type BoundRegistration<T> = Registration<T, Devres<Registered>>;
+
+impl<T: Operations> BoundRegistration<T> {
+    /// Registers a management device for a driver that is bound to `bound`, until that is unbound
+    /// or the result is dropped, whichever comes first. So the operations, and the devices that they
+    /// make, may borrow what is there while it is bound.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    #[inline]
+    pub fn with_bound<'a>(
+        bound: &'a device::Device<Bound>,
+        info: Info<'a>,
+        operations: T,
+    ) -> impl PinInit<Self, Error> + use<'a, T>
+    where
+        T: 'a,
+    {
+        Self::with(info, operations, |registered| {
+            Devres::new(bound, registered)
+        })
+    }
+}
+
+impl<T: Operations, R> Registration<T, R> {
     const OPS: bindings::vdpa_mgmtdev_ops = bindings::vdpa_mgmtdev_ops {
         dev_add: Some(Self::dev_add),
         dev_del: Some(Self::dev_del),
@@ -215,14 +284,16 @@ impl<T: Operations> Registration<T> {
         },
     };
 
-    /// Registers a management device.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` where 0, which would end the list for the core, is among the classes; `ENOMEM`.
-    #[doc(alias = "vdpa_mgmtdev_register")]
     #[inline]
-    pub fn new<'a>(info: Info<'a>, operations: T) -> impl PinInit<Self, Error> + use<'a, T> {
+    fn with<'a>(
+        info: Info<'a>,
+        operations: T,
+        registered: impl FnOnce(Registered) -> Result<R> + 'a,
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        T: 'a,
+        R: 'a,
+    {
         try_pin_init!(&this in Self {
             id_table: {
                 if info.classes.contains(&0) {
@@ -253,6 +324,13 @@ impl<T: Operations> Registration<T> {
                     to_result(bindings::vdpa_mgmtdev_register(mdev))
                 }
             }),
+            // INVARIANT: It was registered just above, and is unregistered if this fails.
+            registered: {
+                // SAFETY: It is a field of what is being initialised.
+                let mdev = Opaque::cast_into(unsafe { &raw const (*this.as_ptr()).mdev });
+
+                registered(Registered(NonNull::new(mdev).ok_or(EINVAL)?))?
+            },
         })
     }
 
@@ -293,16 +371,15 @@ impl<T: Operations> Registration<T> {
     ///
     /// See [`dev_add`](Self::dev_add).
     unsafe extern "C" fn dev_del(
-        mdev: *mut bindings::vdpa_mgmt_dev,
+        _mdev: *mut bindings::vdpa_mgmt_dev,
         vdev: *mut bindings::vdpa_device,
     ) {
         // SAFETY: By the safety requirements of this function, and because only `dev_add` makes
         // devices for `mdev`.
         unsafe {
-            Self::from_raw(mdev)
-                .operations
-                .dev_del(Allocation::data(vdev));
-            bindings::_vdpa_unregister_device(vdev);
+            Allocation::<T::Device>::unregister(vdev, |vdev| {
+                bindings::_vdpa_unregister_device(vdev)
+            });
         }
     }
 
@@ -323,13 +400,5 @@ impl<T: Operations> Registration<T> {
             }
             Ok(0)
         })
-    }
-}
-
-#[pinned_drop]
-impl<T: Operations> PinnedDrop for Registration<T> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant it is registered.
-        unsafe { bindings::vdpa_mgmtdev_unregister(self.mdev.get()) };
     }
 }

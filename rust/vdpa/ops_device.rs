@@ -8,7 +8,10 @@
 #![expect(clippy::missing_safety_doc)]
 
 use crate::{
-    alloc::Allocation,
+    alloc::{
+        Allocation,
+        Head, //
+    },
     bindings::{
         self,
         vdpa_device, //
@@ -244,7 +247,11 @@ impl<T: ConfigOps> Table<T> {
     }
 
     pub(crate) unsafe extern "C" fn free(vdev: *mut vdpa_device) {
-        // SAFETY: See `Table`; this is the last call for a device.
-        unsafe { Allocation::<T>::drop_data(vdev) };
+        // SAFETY: See `Table`; this is the last call for a device, which was never registered, or it
+        // would be `GONE`.
+        unsafe {
+            Allocation::<T>::drop_data(vdev);
+            Head::drop_kept(vdev);
+        }
     }
 }

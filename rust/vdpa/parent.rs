@@ -78,7 +78,7 @@ use kernel::{
 /// [`kick_with_data`](Self::kick_with_data), which are called from any context, with interrupts off
 /// too. Those that only return something may be called at any time.
 #[vtable]
-pub trait Parent: Sized + Send + Sync + 'static {
+pub trait Parent: Sized + Send + Sync {
     /// Returns the virtio device id (`uapi/linux/virtio_ids.h`).
     fn device_id(&self) -> u32;
 
@@ -88,16 +88,10 @@ pub trait Parent: Sized + Send + Sync + 'static {
     }
 
     /// Returns the features that are offered.
-    fn features(&self) -> Features;
-
-    /// Returns the features that drivers have to accept.
     ///
-    /// VIRTIO_F_ACCESS_PLATFORM if it is offered, if not overridden: memory is reached through what
-    /// the consumer maps then, and a driver has to know that.
-    fn demanded(&self) -> Features {
-        self.features()
-            .intersection(Features::from_bits(&[bindings::VIRTIO_F_ACCESS_PLATFORM]))
-    }
+    /// Drivers have to accept VIRTIO_F_ACCESS_PLATFORM if it is among them: memory is reached through
+    /// what the consumer maps then, and a driver has to know that.
+    fn features(&self) -> Features;
 
     /// Returns the largest number of descriptors of a virtqueue, 0 for one that is unavailable.
     fn size_max(&self, vq: VqIndex) -> u16;
@@ -169,8 +163,12 @@ pub trait Parent: Sized + Send + Sync + 'static {
     fn stop_queue(&self, vq: VqIndex) -> Result;
 
     /// Returns where a virtqueue stands that was started: for sure, when it was stopped or the
-    /// device suspended since.
-    fn queue_state(&self, vq: VqIndex) -> Result<VqState>;
+    /// device suspended since. A device that cannot say it, as this is not overridden, can begin at
+    /// the beginning only.
+    fn queue_state(&self, vq: VqIndex) -> Result<VqState> {
+        let _ = vq;
+        Err(EOPNOTSUPP)
+    }
 
     /// Stops all virtqueues that are started, so that they can go on: all of them, or none.
     ///

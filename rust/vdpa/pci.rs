@@ -2,25 +2,32 @@
 
 //! What parents that are PCI functions need, and `kernel::pci` does not have yet.
 //!
-//! The operations of a vDPA device are called for as long as it is registered, through an object
-//! that can outlive the binding of its parent. So what is here can be kept in such an object: it is
-//! the function's only while its driver is bound, and answers `ENODEV` from then on.
+//! What is here borrows the function from the time that its driver is bound. So does the data of a
+//! device that is made with it, which is dropped when the device is unregistered: with
+//! [`mgmt::BoundRegistration`](crate::mgmt::BoundRegistration), before the driver is
+//! unbound.
 //!
 //! C header: `include/linux/pci.h`.
 
 mod function;
+mod ids;
 mod vectors;
+pub mod virtio;
 mod window;
 
 pub use self::{
     function::{
         memory_bar_len,
-        subsystem_id,
         Function, //
+    },
+    ids::{
+        subsystem_id,
+        NO_IDS, //
     },
     vectors::Vectors,
     window::{
         Bars,
+        Registers,
         Window,
         BARS, //
     },

@@ -59,7 +59,7 @@ use kernel::{
 /// [`get_config`]: ConfigOps::get_config
 /// [`set_config`]: ConfigOps::set_config
 #[vtable]
-pub trait ConfigOps: Sized + Send + Sync + 'static {
+pub trait ConfigOps: Sized + Send + Sync {
     /// Sets the addresses of the three areas of a virtqueue.
     fn set_vq_address(&self, vq: VqIndex, address: VqAddress) -> Result;
 
@@ -272,7 +272,7 @@ pub trait ConfigOps: Sized + Send + Sync + 'static {
 
 /// A device that translates addresses itself and takes a whole address space at a time.
 #[vtable]
-pub trait SetMap: Sized + Send + Sync + 'static {
+pub trait SetMap: Sized + Send + Sync {
     /// Replaces all mappings of an address space.
     fn set_map(&self, asid: Asid, map: &Iotlb) -> Result;
 
@@ -285,7 +285,7 @@ pub trait SetMap: Sized + Send + Sync + 'static {
 
 /// A device that translates addresses itself and takes one mapping at a time.
 #[vtable]
-pub trait DmaMap: Sized + Send + Sync + 'static {
+pub trait DmaMap: Sized + Send + Sync {
     /// Adds a mapping.
     fn dma_map(&self, asid: Asid, range: MapRange) -> Result;
 
@@ -305,7 +305,7 @@ pub trait DmaMap: Sized + Send + Sync + 'static {
 /// It is given files ([`FileArea`](crate::FileArea)) for the memory of a process, and no device but
 /// such one is. Memory that is of no file the process that drives it cannot give it.
 #[vtable]
-pub trait FileSetMap: Sized + Send + Sync + 'static {
+pub trait FileSetMap: Sized + Send + Sync {
     /// Replaces all mappings of an address space.
     ///
     /// # Context
@@ -323,7 +323,7 @@ pub trait FileSetMap: Sized + Send + Sync + 'static {
 /// A device that has another process map the memory behind its addresses, and takes one mapping at a
 /// time. See [`FileSetMap`].
 #[vtable]
-pub trait FileDmaMap: Sized + Send + Sync + 'static {
+pub trait FileDmaMap: Sized + Send + Sync {
     /// Adds a mapping.
     ///
     /// # Context
@@ -346,7 +346,7 @@ pub trait FileDmaMap: Sized + Send + Sync + 'static {
 ///
 /// The crate fills the tables of the [`SoftIommu`] from the consumer's mappings; the device only
 /// reads and writes through it.
-pub trait SoftDma: Send + Sync + 'static {
+pub trait SoftDma: Send + Sync {
     /// Returns the device's translation. Asked once, when the device is made.
     fn iommu(&self) -> Arc<SoftIommu>;
 

@@ -65,6 +65,7 @@ pub mod driver;
 #[cfg(CONFIG_EVENTFD)]
 mod eventfd;
 mod file_area;
+mod gone;
 #[cfg_attr(not(CONFIG_IOMMU_API), path = "no_iommu.rs")]
 mod iommu_domain;
 mod iotlb;

@@ -62,7 +62,7 @@ use kernel::{
 /// [`sync_single_for_device`]: Self::sync_single_for_device
 /// [`sync_single_for_cpu`]: Self::sync_single_for_cpu
 /// [`unmap_page`]: Self::unmap_page
-pub trait VirtioMap: Sized + Send + Sync + 'static {
+pub trait VirtioMap: Sized + Send + Sync {
     /// Chooses the address of a buffer of `size` bytes, which is not 0: one that nothing is mapped
     /// at, for `size` bytes.
     ///

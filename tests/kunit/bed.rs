@@ -71,7 +71,7 @@ pub(crate) struct Bed<T: ConfigOps> {
     _driver: Option<Pin<KBox<driver::Registration<Adapter<BedDriver>>>>>,
 }
 
-impl<T: ConfigOps> Bed<T> {
+impl<T: ConfigOps + 'static> Bed<T> {
     /// Registers the device.
     ///
     /// # Errors
@@ -87,7 +87,10 @@ impl<T: ConfigOps> Bed<T> {
     }
 
     /// Registers another device while this one is there.
-    pub(crate) fn beside<U: ConfigOps>(&self, device: UnregisteredDevice<U>) -> Result<Bed<U>> {
+    pub(crate) fn beside<U: ConfigOps + 'static>(
+        &self,
+        device: UnregisteredDevice<U>,
+    ) -> Result<Bed<U>> {
         Bed::with_driver(device, None)
     }
 

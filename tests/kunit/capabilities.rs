@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `ifcvf`: the search for capabilities, in configuration spaces made for it.
+//! Virtio-PCI parents: the search for capabilities, in configuration spaces made for it.
 
-use crate::capability::{
-    ConfigSpace,
+use core::ops::Range;
+use kernel::prelude::*;
+use vdpa::pci::virtio::{
+    capability::ConfigSpace,
     Place,
     Structures, //
 };
-use core::ops::Range;
-use kernel::prelude::*;
 
 /// A configuration space, byte by byte.
 pub(crate) struct Space(pub(crate) [u8; 256]);
@@ -109,22 +109,27 @@ pub(crate) fn good() -> Structures {
         common: place(0, 0..0x38),
         notify: place(2, 0x1000..0x5000),
         isr: place(0, 0x38..0x39),
-        device: place(0, 0x100..0x200),
+        device: Some(place(0, 0x100..0x200)),
         notify_multiplier: MULTIPLIER,
         msix: None,
     }
 }
 
-#[kunit_tests(vdpa_ifcvf_capabilities)]
+#[kunit_tests(vdpa_virtio_pci_capabilities)]
 mod tests {
     use super::*;
-    use crate::{
-        capability::find,
+    use vdpa::pci::virtio::{
+        capability,
         fault::{
             Fault,
             Kind, //
         }, //
     };
+
+    /// Of a kind of device that has a configuration.
+    fn find(space: &Space, bars: &[u64; 6]) -> Result<Structures, Fault> {
+        capability::find(space, bars, true)
+    }
 
     const KINDS: [Kind; 4] = [Kind::Common, Kind::Notify, Kind::Isr, Kind::Device];
 
@@ -177,6 +182,24 @@ mod tests {
                 assert_eq!(fault(&space), Some(Fault::Missing { kind }));
             }
         }
+    }
+
+    #[test]
+    fn not_each_kind_of_device_has_a_configuration() {
+        let find = |space: &_| capability::find(space, &BARS, false);
+        let device = None;
+
+        assert!(find(&space(&GOOD)) == Ok(good()));
+        assert!(find(&changed(3, |cap| cap.cfg_type = 0)) == Ok(Structures { device, ..good() }));
+        // One that makes no sense is not as good as none.
+        assert!(matches!(
+            find(&changed(3, |cap| cap.size = 0)),
+            Err(Fault::TooShort { .. })
+        ));
+        assert!(matches!(
+            find(&changed(2, |cap| cap.cfg_type = 0)),
+            Err(Fault::Missing { kind: Kind::Isr })
+        ));
     }
 
     #[test]

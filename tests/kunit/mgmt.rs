@@ -149,7 +149,7 @@ struct Bed<T: Operations> {
     root: RootDevice,
 }
 
-impl<T: Operations> Bed<T> {
+impl<T: Operations + 'static> Bed<T> {
     fn new(operations: T) -> Result<Self> {
         Self::with_classes(operations, &CLASSES)
     }

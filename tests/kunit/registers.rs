@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `ifcvf`: numbers in the registers of a device.
+//! Virtio-PCI parents: numbers in the registers of a device.
 
 use kernel::prelude::*;
 
-#[kunit_tests(vdpa_ifcvf_numbers)]
+#[kunit_tests(vdpa_virtio_pci_numbers)]
 mod tests {
     use crate::{
         capabilities::{
             good,
             BARS, //
         },
-        capability::{
-            Place,
-            Structures, //
-        },
+        place, //
+    };
+    use vdpa::pci::virtio::{
         fault::{
             Fault,
             Kind, //
@@ -24,10 +23,10 @@ mod tests {
             doorbell,
             doorbell_area,
             queue_count,
-            queue_size,
-            state_offset,
-            states, //
-        }, //
+            queue_size, //
+        },
+        Place,
+        Structures, //
     };
 
     #[test]
@@ -60,11 +59,12 @@ mod tests {
 
             bars[4] = need;
             let range = 0x20..need;
-            assert!(states(count, &good(), &bars) == Ok(Place { bar: 4, range }));
-            assert!(state_offset(count - 1) as u64 + 2 <= need - 0x20);
+            assert!(place::find(count, &good(), &bars) == Ok(Place { bar: 4, range }));
+            assert!(place::offset(count - 1) as u64 + 2 <= need - 0x20);
             for bar_len in [0, need - 1] {
                 bars[4] = bar_len;
-                assert!(states(count, &good(), &bars) == Err(Fault::States { bar_len, need }));
+                let fault = place::Fault::TooShort { bar_len, need };
+                assert!(place::find(count, &good(), &bars) == Err(fault));
             }
         }
     }
@@ -77,9 +77,12 @@ mod tests {
             bar: 4,
             range: 0x24..0x25,
         };
-        assert!(states(1, &found, &BARS).is_ok());
-        let kind = Kind::Isr;
-        assert!(states(2, &found, &BARS) == Err(Fault::Overlap { kind, need: 0x28 }));
+        assert!(place::find(1, &found, &BARS).is_ok());
+        let fault = place::Fault::Overlap {
+            kind: Kind::Isr,
+            need: 0x28,
+        };
+        assert!(place::find(2, &found, &BARS) == Err(fault));
     }
 
     #[test]
@@ -123,7 +126,7 @@ mod tests {
             (0, 0, PAGE - 1, None),
         ] {
             let found = notifying(len, multiplier);
-            assert_eq!(doorbell_area(offset, PAGE, &found, &STATES), expected);
+            assert_eq!(doorbell_area(offset, PAGE, &found, Some(&STATES)), expected);
         }
     }
 
@@ -132,12 +135,12 @@ mod tests {
         let changes: [fn(&mut Structures, Place); 5] = [
             |found, place| found.common = place,
             |found, place| found.isr = place,
-            |found, place| found.device = place,
+            |found, place| found.device = Some(place),
             |found, place| found.msix = Some([place, found.isr.clone()]),
             |found, place| found.msix = Some([found.isr.clone(), place]),
         ];
         let clean = notifying(0x2000, 0x1000);
-        let area = |found: &_, states: &_| doorbell_area(0x1000, PAGE, found, states);
+        let area = |found: &_, own: &_| doorbell_area(0x1000, PAGE, found, Some(own));
 
         // The page is from 0x2000 to 0x3000 in its BAR.
         for (range, expected) in [
@@ -155,6 +158,7 @@ mod tests {
                 assert_eq!(area(&found, &STATES), expected);
             }
             assert_eq!(area(&clean, &place), expected);
+            assert_eq!(doorbell_area(0x1000, PAGE, &clean, None), Some(PAGE));
         }
         // Where the vectors are not known, they may be anywhere.
         let msix = None;

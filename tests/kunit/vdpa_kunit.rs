@@ -32,6 +32,7 @@ mod address_space;
 mod bus;
 mod bus_failures;
 mod capabilities;
+mod gone;
 mod iotlb;
 mod iotlb_messages;
 mod mgmt;
@@ -58,12 +59,8 @@ mod virtqueue_chains;
 mod virtqueue_device;
 
 /// What is tested of `drivers/ifcvf`.
-#[path = "../../drivers/ifcvf/capability.rs"]
-mod capability;
-#[path = "../../drivers/ifcvf/fault.rs"]
-mod fault;
-#[path = "../../drivers/ifcvf/limits.rs"]
-mod limits;
+#[path = "../../drivers/ifcvf/place.rs"]
+mod place;
 
 /// What is tested of `vdpa_core`.
 #[path = "../../vdpa_core/numbered.rs"]

@@ -126,11 +126,13 @@ struct Test {
     // Kicks come in any context, for which the state's lock is none.
     #[pin]
     kicks: kernel::sync::SpinLockIrq<[Seen; QUEUES]>,
+    management: Arc<Busy>,
 }
 
 impl Test {
-    fn new(fail: Step) -> impl PinInit<Self, Error> {
+    fn new(fail: Step, management: Arc<Busy>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            management,
             fail: if fail == Step::Data {
                 return Err(EIO);
             } else {
@@ -224,6 +226,11 @@ impl ConfigOps for Test {
     }
 
     fn reset(&self) -> Result {
+        // What is at work takes its time to stop; it is so when it is deleted.
+        if self.state.lock().status.has(Status::DRIVER_OK) {
+            // It says so in the log if something is wrong.
+            let _ = self.management.work();
+        }
         let mut state = self.state.lock();
 
         state.resets = state.resets.wrapping_add(1);
@@ -318,15 +325,15 @@ impl ConfigOps for Test {
     }
 }
 
-struct TestOperations {
-    fail: Step,
+/// What a management device is doing.
+struct Busy {
     /// How long each operation takes.
     delay: Delta,
     /// One is being done.
     busy: AtomicFlag,
 }
 
-impl TestOperations {
+impl Busy {
     /// Takes its time, as hardware does. Fails where another operation is being done: the bus has
     /// promised that there is none.
     fn work(&self) -> Result {
@@ -340,6 +347,11 @@ impl TestOperations {
     }
 }
 
+struct TestOperations {
+    fail: Step,
+    management: Arc<Busy>,
+}
+
 #[vtable]
 impl mgmt::Operations for TestOperations {
     type Device = Test;
@@ -350,7 +362,7 @@ impl mgmt::Operations for TestOperations {
         name: &CStr,
         _config: &mgmt::Config,
     ) -> Result<UnregisteredDevice<Test>> {
-        self.work()?;
+        self.management.work()?;
         if self.fail == Step::Add {
             return Err(EIO);
         }
@@ -363,17 +375,12 @@ impl mgmt::Operations for TestOperations {
                 groups: 1,
                 address_spaces: 1,
             },
-            Test::new(self.fail),
+            Test::new(self.fail, self.management.clone()),
         )
     }
 
-    fn dev_del(&self, _device: &Test) {
-        // It says so in the log if something is wrong.
-        let _ = self.work();
-    }
-
     fn dev_set_attr(&self, _device: &Test, _config: &mgmt::Config) -> Result {
-        self.work()
+        self.management.work()
     }
 }
 
@@ -427,10 +434,13 @@ impl kernel::Module for VdpaTest {
             } else {
                 CString::try_from_fmt(fmt!("vdpa_test{i}"))?
             };
-            let operations = TestOperations {
-                fail,
+            let busy = Busy {
                 delay: Delta::from_millis(module_parameters::delay.value().into()),
                 busy: AtomicFlag::new(false),
+            };
+            let operations = TestOperations {
+                fail,
+                management: Arc::new(busy, GFP_KERNEL)?,
             };
             let new = Management::new(&name, operations, module)?;
 

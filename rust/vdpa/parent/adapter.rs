@@ -14,12 +14,14 @@ use super::{
     Parent, //
 };
 use crate::{
+    bindings,
     Asid,
     DeviceInfo,
     GroupId,
     RateLimit,
     Status,
-    VqIndex, //
+    VqIndex,
+    VqState, //
 };
 use core::mem;
 use kernel::{
@@ -64,6 +66,15 @@ impl State {
             .is_some_and(|draft| draft.started)
     }
 
+    /// Where a virtqueue begins.
+    #[inline]
+    pub(super) fn initial(&self) -> VqState {
+        let features = self.phase.features().unwrap_or_default();
+
+        VqState::initial(features.has(bindings::VIRTIO_F_RING_PACKED))
+    }
+
+    #[inline]
     fn forget_started(&mut self) {
         for draft in self.drafts.iter_mut() {
             draft.started = false;
@@ -106,7 +117,10 @@ impl<P: Parent> Adapter<P> {
     pub fn new<'a, I: PinInit<P, Error> + 'a>(
         info: &'a DeviceInfo<'_>,
         parent: impl FnOnce(Arc<Events>) -> I + 'a,
-    ) -> impl PinInit<Self, Error> + 'a {
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        P: 'a,
+    {
         pin_init::pin_init_scope(move || {
             let queues = info.virtqueues as usize;
             let groups = info.groups as usize;

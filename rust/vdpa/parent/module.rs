@@ -22,7 +22,7 @@ use kernel::{
 };
 
 /// A [`Parent`] of which users make devices, with `vdpa dev add`.
-pub trait Manageable: Parent {
+pub trait Manageable: Parent + 'static {
     /// The virtio device id (`uapi/linux/virtio_ids.h`), not 0.
     const DEVICE_ID: u32;
     /// The number of virtqueues.

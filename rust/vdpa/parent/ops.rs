@@ -106,6 +106,9 @@ impl<P: Parent> ConfigOps for Adapter<P> {
         if state.is_started(vq) {
             return Err(EBUSY);
         }
+        if !P::HAS_QUEUE_STATE && vq_state != state.initial() {
+            return Err(EOPNOTSUPP);
+        }
         let draft = state.drafts.get_mut(usize::from(vq)).ok_or(EINVAL)?;
         draft.state = Some(vq_state);
         Ok(())
@@ -115,13 +118,10 @@ impl<P: Parent> ConfigOps for Adapter<P> {
         let state = self.state.lock();
         let draft = state.drafts.get(usize::from(vq)).ok_or(EINVAL)?;
 
-        if state.is_started(vq) {
+        if !P::HAS_QUEUE_STATE || state.is_started(vq) {
             return self.parent.queue_state(vq);
         }
-        let features = state.phase.features().unwrap_or_default();
-        let packed = features.has(bindings::VIRTIO_F_RING_PACKED);
-
-        Ok(draft.state.unwrap_or(VqState::initial(packed)))
+        Ok(draft.state.unwrap_or(state.initial()))
     }
 
     fn get_vendor_vq_stats(&self, vq: VqIndex, stats: &mut VendorStats<'_>) -> Result {
@@ -184,7 +184,8 @@ impl<P: Parent> ConfigOps for Adapter<P> {
         let offered = self.parent.features();
         // Virtio 1.3, section 2.2.1: the driver must not accept what was not offered.
         let unknown = features.difference(offered);
-        let missing = self.parent.demanded().difference(features);
+        let demanded = Features::from_bits(&[bindings::VIRTIO_F_ACCESS_PLATFORM]);
+        let missing = offered.intersection(demanded).difference(features);
         let mut state = self.state.lock();
         let Phase::Initial(initial) = &mut state.phase else {
             return Err(EBUSY);

@@ -5,38 +5,36 @@
 use super::as_raw;
 use crate::bindings;
 use kernel::{
-    device::Core,
-    devres::Devres,
+    device::{
+        Bound,
+        Core, //
+    },
     dma::DmaMask,
     pci,
-    prelude::*,
-    sync::aref::ARef, //
+    prelude::*, //
 };
 
-/// A PCI function that decodes accesses to its memory.
+/// A PCI function that is enabled, with addresses of 64 bits for DMA, until this is dropped.
+///
+/// It does no DMA and raises no message signalled interrupts until
+/// [`allow_dma`](Self::allow_dma).
 ///
 /// # Invariants
 ///
 /// The function was enabled for this value.
-struct Enabled(ARef<pci::Device>);
+#[doc(alias = "pci_disable_device")]
+pub struct Function<'bound>(&'bound pci::Device<Bound>);
 
-impl Drop for Enabled {
+impl Drop for Function<'_> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant this undoes `pci_enable_device_mem()`. The function does
         // not master the bus any more after it either.
-        unsafe { bindings::pci_disable_device(as_raw(&self.0)) };
+        unsafe { bindings::pci_disable_device(as_raw(self.0)) };
     }
 }
 
-/// A PCI function that is enabled, with addresses of 64 bits for DMA, until its driver is unbound.
-///
-/// It does no DMA and raises no message signalled interrupts until
-/// [`allow_dma`](Self::allow_dma).
-#[doc(alias = "pci_disable_device")]
-pub struct Function(Devres<Enabled>);
-
-impl Function {
+impl<'bound> Function<'bound> {
     /// Enables a function.
     ///
     /// # Errors
@@ -44,12 +42,12 @@ impl Function {
     /// `EIO` where the platform cannot serve a device with such addresses, those of
     /// `pci_enable_device_mem()`.
     #[inline]
-    pub fn enable(pdev: &pci::Device<Core<'_>>) -> Result<Self> {
+    pub fn enable(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
         use kernel::dma::Device as _;
 
         pdev.enable_device_mem()?;
         // INVARIANT: Enabled just above.
-        let enabled = Enabled((&**pdev).into());
+        let enabled = Self(pdev);
 
         // SAFETY: The pointer is valid.
         unsafe { bindings::pci_clear_master(as_raw(pdev)) };
@@ -57,7 +55,7 @@ impl Function {
         // only by what its callbacks do with `pdev`, of which this is one.
         unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<64>()) }?;
 
-        Ok(Self(Devres::new(pdev.as_ref(), enabled)?))
+        Ok(enabled)
     }
 
     /// Lets the function do DMA.
@@ -68,10 +66,8 @@ impl Function {
     #[doc(alias = "pci_set_master")]
     #[inline]
     pub fn allow_dma(&self) {
-        self.0.try_access_with(|function| {
-            // SAFETY: The pointer is valid, and the function belongs to the driver.
-            unsafe { bindings::pci_set_master(as_raw(&function.0)) }
-        });
+        // SAFETY: The pointer is valid, and the function belongs to the driver.
+        unsafe { bindings::pci_set_master(as_raw(self.0)) }
     }
 
     /// Keeps the function from DMA, whatever its registers say.
@@ -85,10 +81,8 @@ impl Function {
     #[doc(alias = "pci_clear_master")]
     #[inline]
     pub fn forbid_dma(&self) {
-        self.0.try_access_with(|function| {
-            // SAFETY: As above.
-            unsafe { bindings::pci_clear_master(as_raw(&function.0)) }
-        });
+        // SAFETY: As above.
+        unsafe { bindings::pci_clear_master(as_raw(self.0)) }
     }
 }
 
@@ -104,39 +98,4 @@ pub fn memory_bar_len(pdev: &pci::Device, bar: u8) -> u64 {
         return 0;
     }
     pdev.resource_len(bar.into()).unwrap_or(0)
-}
-
-/// Makes an entry for a table of ids that looks at the subsystem too.
-///
-/// C: `PCI_DEVICE_SUB()`.
-///
-/// # Examples
-///
-/// ```ignore
-/// kernel::pci_device_table!(
-///     IDS,
-///     (),
-///     [(vdpa::pci::subsystem_id(0x1af4, 0x1041, 0x8086, 0x001a), ())]
-/// );
-/// ```
-#[inline]
-pub const fn subsystem_id(
-    vendor: u16,
-    device: u16,
-    subvendor: u16,
-    subdevice: u16,
-) -> pci::DeviceId {
-    let raw = bindings::pci_device_id {
-        vendor: vendor as u32,
-        device: device as u32,
-        subvendor: subvendor as u32,
-        subdevice: subdevice as u32,
-        class: 0,
-        class_mask: 0,
-        driver_data: 0,
-        override_only: 0,
-    };
-
-    // SAFETY: `pci::DeviceId` is a transparent wrapper, and all its values are valid.
-    unsafe { core::mem::transmute::<bindings::pci_device_id, pci::DeviceId>(raw) }
 }

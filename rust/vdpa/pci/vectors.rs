@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The interrupts of a PCI function, for an object that can outlive the binding of its driver.
+//! The interrupts of a PCI function.
 
 use super::as_raw;
 use crate::bindings;
-use core::ptr::from_ref;
+use core::{
+    mem,
+    ptr::from_ref, //
+};
 use kernel::{
     device::Bound,
     devres::Devres,
@@ -16,7 +19,6 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::{
-        aref::ARef,
         Arc,
         Mutex, //
     }, //
@@ -94,13 +96,13 @@ enum State<H: Handler> {
 }
 
 #[pin_data]
-struct Inner<H: Handler> {
-    pdev: ARef<pci::Device>,
+struct Inner<'bound, H: Handler> {
+    pdev: &'bound pci::Device<Bound>,
     #[pin]
     state: Mutex<State<H>>,
 }
 
-impl<H: Handler> Inner<H> {
+impl<H: Handler> Inner<'_, H> {
     /// Frees all interrupts, if there are any; with `close`, for good.
     fn free(&self, close: bool) {
         let mut state = self.state.lock();
@@ -110,29 +112,61 @@ impl<H: Handler> Inner<H> {
             State::Empty
         };
 
-        if let State::Allocated(allocated) = core::mem::replace(&mut *state, next) {
+        if let State::Allocated(allocated) = mem::replace(&mut *state, next) {
             // First, as the handlers use what is freed then.
             drop(allocated);
             // SAFETY: The vectors were allocated by `allocate`, and nobody uses them any more.
-            unsafe { bindings::pci_free_irq_vectors(as_raw(&self.pdev)) };
+            unsafe { bindings::pci_free_irq_vectors(as_raw(self.pdev)) };
         }
     }
 }
 
-/// Frees the interrupts when the driver is unbound, for good.
-struct Closer<H: Handler + Send + 'static>(Arc<Inner<H>>);
+/// What can free its interrupts for good.
+trait Close: Send + Sync {
+    fn close(&self);
+}
 
-impl<H: Handler + Send + 'static> Drop for Closer<H> {
+impl<H: Handler + Send> Close for Arc<Inner<'_, H>> {
+    fn close(&self) {
+        self.free(true);
+    }
+}
+
+/// Frees the interrupts when the driver is unbound, for good.
+///
+/// # Invariants
+///
+/// The driver is bound.
+struct Closer(KBox<dyn Close>);
+
+impl Closer {
+    /// # Safety
+    ///
+    /// The result must be dropped before `'bound` ends, which is for as long as the driver is bound.
+    unsafe fn new<'bound, H: Handler + Send + 'bound>(
+        inner: Arc<Inner<'bound, H>>,
+    ) -> Result<Self> {
+        let inner: KBox<dyn Close + 'bound> = KBox::new(inner, GFP_KERNEL)?;
+
+        // SAFETY: It is the same type but for the lifetime, and see the safety requirements of this
+        // function.
+        Ok(Self(unsafe {
+            mem::transmute::<KBox<dyn Close + 'bound>, KBox<dyn Close>>(inner)
+        }))
+    }
+}
+
+impl Drop for Closer {
+    #[inline]
     fn drop(&mut self) {
-        self.0.free(true);
+        self.0.close();
     }
 }
 
 /// The MSI-X vectors of a PCI function, and what is done when they are raised.
 ///
 /// At first there are none. They are there from [`allocate`](Self::allocate) to
-/// [`free`](Self::free), or until the driver of the function is unbound, which frees them, too;
-/// from then on there cannot be any, and the answer to everything is `ENODEV`.
+/// [`free`](Self::free). Handlers may borrow what is there while the driver is bound.
 ///
 /// # Context
 ///
@@ -148,29 +182,32 @@ impl<H: Handler + Send + 'static> Drop for Closer<H> {
 /// // Does not return before the handler does.
 /// vectors.free();
 /// ```
-pub struct Vectors<H: Handler + Send + 'static> {
-    inner: Arc<Inner<H>>,
-    // Frees the interrupts when it is dropped, or before that, when the driver is unbound.
-    _closer: Devres<Closer<H>>,
+pub struct Vectors<'bound, H: Handler + Send + 'bound> {
+    inner: Arc<Inner<'bound, H>>,
+    // Frees the interrupts when it is dropped, or when the driver is unbound if nobody has.
+    _closer: Devres<Closer>,
 }
 
-impl<H: Handler + Send + 'static> Vectors<H> {
+impl<'bound, H: Handler + Send + 'bound> Vectors<'bound, H> {
     /// Makes an object for a function, without interrupts. There should be one only.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn new(pdev: &pci::Device<Bound>) -> Result<Self> {
+    pub fn new(pdev: &'bound pci::Device<Bound>) -> Result<Self> {
         let inner = Arc::pin_init(
             pin_init!(Inner {
-                pdev: (&**pdev).into(),
+                pdev,
                 state <- new_mutex!(State::Empty, "vdpa_pci_vectors"),
             }),
             GFP_KERNEL,
         )?;
 
+        // SAFETY: That is what happens when the driver is unbound, if not before.
+        let closer = unsafe { Closer::new(inner.clone()) }?;
+
         Ok(Self {
-            _closer: Devres::new(pdev.as_ref(), Closer(inner.clone()))?,
+            _closer: Devres::new(pdev.as_ref(), closer)?,
             inner,
         })
     }
@@ -204,7 +241,7 @@ impl<H: Handler + Send + 'static> Vectors<H> {
         let flags = bindings::PCI_IRQ_MSIX | bindings::PCI_IRQ_AFFINITY;
         // SAFETY: The driver is bound, as it is not closed, and stays so while the lock is held.
         let len =
-            unsafe { bindings::pci_alloc_irq_vectors(as_raw(&self.inner.pdev), min, max, flags) };
+            unsafe { bindings::pci_alloc_irq_vectors(as_raw(self.inner.pdev), min, max, flags) };
         to_result(len)?;
 
         let len = u32::try_from(len)?;
@@ -236,7 +273,7 @@ impl<H: Handler + Send + 'static> Vectors<H> {
         // Now, so that nothing can fail later.
         allocated.requests.reserve(1, GFP_KERNEL)?;
         // SAFETY: The pointer is valid.
-        let irq = unsafe { bindings::pci_irq_vector(as_raw(&self.inner.pdev), index) };
+        let irq = unsafe { bindings::pci_irq_vector(as_raw(self.inner.pdev), index) };
         to_result(irq)?;
         let irq = u32::try_from(irq)?;
 

@@ -7,12 +7,18 @@ use crate::NotificationArea;
 use core::ops::Range;
 use kernel::{
     device::Bound,
-    io::Io,
-    pci::{
-        self,
-        DevresBar, //
+    io::{
+        Io,
+        IoBackend,
+        IoBase,
+        IoCapable,
+        Mmio,
+        MmioBackend,
+        MmioRaw, //
     },
+    pci,
     prelude::*,
+    ptr::KnownSize,
     sync::Arc, //
 };
 
@@ -20,16 +26,16 @@ use kernel::{
 pub const BARS: usize = 6;
 
 /// The BARs of a function, each mapped when a part of it is asked for the first time.
-pub struct Bars<'a> {
-    pdev: &'a pci::Device<Bound>,
+pub struct Bars<'bound> {
+    pdev: &'bound pci::Device<Bound>,
     name: &'static CStr,
-    mapped: [Option<Arc<DevresBar>>; BARS],
+    mapped: [Option<Arc<pci::Bar<'bound>>>; BARS],
 }
 
-impl<'a> Bars<'a> {
+impl<'bound> Bars<'bound> {
     /// Prepares for mapping. The name is shown in `/proc/iomem`.
     #[inline]
-    pub fn new(pdev: &'a pci::Device<Bound>, name: &'static CStr) -> Self {
+    pub fn new(pdev: &'bound pci::Device<Bound>, name: &'static CStr) -> Self {
         Self {
             pdev,
             name,
@@ -55,7 +61,7 @@ impl<'a> Bars<'a> {
     /// `EINVAL` where the range is not in a BAR that is memory, `EBUSY` where somebody else has
     /// that, `ENOMEM`.
     #[inline]
-    pub fn window(&mut self, bar: u8, range: Range<u64>) -> Result<Window> {
+    pub fn window(&mut self, bar: u8, range: Range<u64>) -> Result<Window<'bound>> {
         if range.is_empty() || range.end > memory_bar_len(self.pdev, bar) {
             return Err(EINVAL);
         }
@@ -64,19 +70,22 @@ impl<'a> Bars<'a> {
             Some(whole) => whole,
             None => {
                 let whole = self.pdev.iomap_region(bar.into(), self.name)?;
-                mapped.insert(Arc::new(whole.into_devres()?, GFP_KERNEL)?)
+                mapped.insert(Arc::new(whole, GFP_KERNEL)?)
             }
         };
+        let start = usize::try_from(range.start)?;
+        let view = (&**whole).as_view();
 
-        // INVARIANT: The size of the BAR was compared with the end of the range.
+        // INVARIANT: The size of the BAR, which is mapped as a whole, was compared with the end of
+        // the range.
         Ok(Window {
+            addr: MmioBackend::as_ptr(view).addr().wrapping_add(start),
             bar: whole.clone(),
             physical: self
                 .pdev
                 .resource_start(bar.into())?
                 .checked_add(range.start)
                 .ok_or(EINVAL)?,
-            offset: usize::try_from(range.start)?,
             len: usize::try_from(range.end - range.start)?,
         })
     }
@@ -84,25 +93,19 @@ impl<'a> Bars<'a> {
 
 /// A range of a BAR.
 ///
-/// Accesses are checked against the range. `EINVAL` is what lies outside or is not aligned,
-/// `ENODEV` that the driver is not bound any more. Registers are little endian.
-///
-/// # Context
-///
-/// Any, for all accesses.
-///
 /// # Invariants
 ///
-/// `offset + len` is within the BAR, and does not overflow. `physical` is where `offset` is.
+/// `len` bytes at `addr` are part of `bar`, and do not wrap around. `physical` is where they are
+/// for processors.
 #[derive(Clone)]
-pub struct Window {
-    bar: Arc<DevresBar>,
-    physical: u64,
-    offset: usize,
+pub struct Window<'bound> {
+    bar: Arc<pci::Bar<'bound>>,
+    addr: usize,
     len: usize,
+    physical: u64,
 }
 
-impl Window {
+impl<'bound> Window<'bound> {
     /// Returns the size in bytes.
     #[inline]
     #[expect(clippy::len_without_is_empty)]
@@ -125,61 +128,131 @@ impl Window {
         })
     }
 
-    /// Where in the BAR `size` bytes at `at` are.
+    /// Where a `T` that is `at` bytes from the beginning is mapped.
     #[inline]
-    fn locate(&self, at: usize, size: usize) -> Result<usize> {
-        match at.checked_add(size) {
-            // By the type invariant this does not wrap around.
-            Some(end) if end <= self.len => Ok(self.offset.wrapping_add(at)),
-            _ => Err(EINVAL),
+    fn locate<T>(&self, at: usize) -> Result<usize> {
+        let end = at.checked_add(size_of::<T>()).ok_or(EINVAL)?;
+        // By the type invariant this does not wrap around if it is within the range.
+        let addr = self.addr.wrapping_add(at);
+
+        if end > self.len || addr % align_of::<T>() != 0 {
+            return Err(EINVAL);
         }
+        Ok(addr)
     }
 
-    /// Reads a byte.
+    /// Returns the registers that are a `T`, `at` bytes from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where that is not all in the range, or not aligned.
     #[inline]
-    pub fn read8(&self, at: usize) -> Result<u8> {
-        let at = self.locate(at, 1)?;
+    pub fn registers<T: FromBytes + IntoBytes>(&self, at: usize) -> Result<Registers<'bound, T>> {
+        let addr = self.locate::<T>(at)?;
 
-        self.bar.try_access().ok_or(ENODEV)?.try_read8(at)
+        // INVARIANT: By the type invariant, as it is within the range.
+        Ok(Registers {
+            _bar: self.bar.clone(),
+            raw: MmioRaw::new(addr),
+        })
     }
 
-    /// Reads two bytes.
+    /// Reads what is `at` bytes from the beginning.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where that is not all in the range, or not aligned.
     #[inline]
-    pub fn read16(&self, at: usize) -> Result<u16> {
-        let at = self.locate(at, 2)?;
+    pub fn read<T: FromBytes + IntoBytes>(&self, at: usize) -> Result<T>
+    where
+        MmioBackend: IoCapable<T>,
+    {
+        let addr = self.locate::<T>(at)?;
 
-        self.bar.try_access().ok_or(ENODEV)?.try_read16(at)
+        // SAFETY: By the type invariant it is mapped while `self` is there.
+        Ok(unsafe { Mmio::from_raw(MmioRaw::<T>::new(addr)) }.read_val())
     }
 
-    /// Reads four bytes.
+    /// Writes what is `at` bytes from the beginning.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
     #[inline]
-    pub fn read32(&self, at: usize) -> Result<u32> {
-        let at = self.locate(at, 4)?;
+    pub fn write<T: FromBytes + IntoBytes>(&self, at: usize, value: T) -> Result
+    where
+        MmioBackend: IoCapable<T>,
+    {
+        let addr = self.locate::<T>(at)?;
 
-        self.bar.try_access().ok_or(ENODEV)?.try_read32(at)
+        // SAFETY: As for `read`.
+        unsafe { Mmio::from_raw(MmioRaw::<T>::new(addr)) }.write_val(value);
+        Ok(())
     }
+}
 
-    /// Writes a byte.
+/// Registers of a function that together are a `T`.
+///
+/// They are used with the macros and methods of [`kernel::io`], which need not check where they are,
+/// nor whether the driver is bound. Numbers are little endian, and read and written as those of the
+/// processor.
+///
+/// # Invariants
+///
+/// `raw` is part of the BAR that is held, and aligned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     io::{
+///         io_read,
+///         io_write, //
+///     },
+///     prelude::*,
+/// };
+/// use vdpa::pci::{
+///     Registers,
+///     Window, //
+/// };
+///
+/// #[derive(FromBytes, IntoBytes)]
+/// #[repr(C)]
+/// struct Mailbox {
+///     command: u32,
+///     answer: u32,
+/// }
+///
+/// fn ask(mailbox: &Registers<'_, Mailbox>, command: u32) -> u32 {
+///     io_write!(mailbox, .command, command);
+///     io_read!(mailbox, .answer)
+/// }
+///
+/// fn find<'bound>(window: &Window<'bound>) -> Result<Registers<'bound, Mailbox>> {
+///     window.registers(0x100)
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Registers<'bound, T> {
+    _bar: Arc<pci::Bar<'bound>>,
+    raw: MmioRaw<T>,
+}
+
+impl<'a, T: KnownSize> IoBase<'a> for &'a Registers<'_, T> {
+    type Backend = MmioBackend;
+    type Target = T;
+
     #[inline]
-    pub fn write8(&self, value: u8, at: usize) -> Result {
-        let at = self.locate(at, 1)?;
-
-        self.bar.try_access().ok_or(ENODEV)?.try_write8(value, at)
-    }
-
-    /// Writes two bytes.
-    #[inline]
-    pub fn write16(&self, value: u16, at: usize) -> Result {
-        let at = self.locate(at, 2)?;
-
-        self.bar.try_access().ok_or(ENODEV)?.try_write16(value, at)
-    }
-
-    /// Writes four bytes.
-    #[inline]
-    pub fn write32(&self, value: u32, at: usize) -> Result {
-        let at = self.locate(at, 4)?;
-
-        self.bar.try_access().ok_or(ENODEV)?.try_write32(value, at)
+    fn as_view(self) -> Mmio<'a, T> {
+        // SAFETY: By the type invariant it is mapped while `self` is there.
+        unsafe { Mmio::from_raw(self.raw) }
     }
 }

@@ -19,6 +19,7 @@ use super::{
     VirtioMap, //
 };
 use crate::{
+    alloc::Head,
     bindings::{
         self,
         dma_addr_t,
@@ -117,9 +118,15 @@ impl<T: ConfigOps + VirtioMap> Table<T> {
         // SAFETY: By the safety requirements of this function; all members of the union are
         // pointers.
         let token = unsafe { map.group.cast::<Token>().as_ref() }?;
+        let vdev = token.device();
 
-        // SAFETY: By the type invariant the token is part of a device, and see `Table`.
-        Some((token, unsafe { Self::data(token.device()) }, token.vq()))
+        // A driver should have let go of everything by then.
+        // SAFETY: By the type invariant the token is part of the device.
+        if unsafe { Head::is_gone(vdev) } {
+            return None;
+        }
+        // SAFETY: As above, and see `Table`.
+        Some((token, unsafe { Self::data(vdev) }, token.vq()))
     }
 
     /// Has the parent copy a buffer, or part of it, to the device, which is to read it.

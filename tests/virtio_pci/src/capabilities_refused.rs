@@ -2,9 +2,8 @@
 
 //! Lists of capabilities that make no sense, and what users are told of them.
 
-use crate::capability::find;
 use crate::fault::{Fault, Kind};
-use crate::space::{changed, space, Cap, Space, BARS, GOOD};
+use crate::space::{changed, find, space, Cap, Space, BARS, GOOD};
 
 const KINDS: [Kind; 4] = [Kind::Common, Kind::Notify, Kind::Isr, Kind::Device];
 

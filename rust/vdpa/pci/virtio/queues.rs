@@ -2,7 +2,11 @@
 
 //! Starting and stopping virtqueues.
 
-use crate::hardware::Hardware;
+use super::{
+    hardware::Hardware,
+    Driver,
+    Own, //
+};
 use kernel::{
     io::poll::read_poll_timeout,
     prelude::*,
@@ -14,21 +18,22 @@ const STOP_TIMEOUT: i64 = 1;
 /// How often it is looked whether it has.
 const STOP_INTERVAL: Delta = Delta::from_millis(1);
 
-impl Hardware {
+impl<D: Driver> Hardware<'_, D> {
     /// Enables a virtqueue.
     ///
     /// # Errors
     ///
     /// `EIO` where the device does not, `ENODEV`. The user is told.
-    pub(crate) fn enable(&self, queue: u16) -> Result {
+    #[inline]
+    pub(super) fn enable(&self, queue: u16) -> Result {
         let mut selectors = self.selectors.lock();
-        let mut selected = selectors.queue(queue)?;
+        let mut selected = selectors.queue(queue);
 
-        selected.set_enabled(true)?;
-        if selected.is_enabled()? {
+        selected.enable();
+        if selected.is_enabled() {
             return Ok(());
         }
-        self.registers.check_present()?;
+        self.common.check_present()?;
         if self.log.allows() {
             dev_err!(
                 self.dev,
@@ -39,20 +44,32 @@ impl Hardware {
     }
 
     /// Stops a virtqueue, and waits until the device does not look at it any more. One that takes
-    /// too long goes on.
+    /// too long goes on, if it can.
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT` where it does not stop, `ENODEV`. The user is told.
-    pub(crate) fn disable(&self, queue: u16) -> Result {
-        self.selectors.lock().queue(queue)?.set_enabled(false)?;
+    /// `EOPNOTSUPP` where the device cannot stop a single one, `ETIMEDOUT` where it does not,
+    /// `ENODEV`. The user is told.
+    #[inline]
+    pub(super) fn disable(&self, queue: u16) -> Result {
+        if D::Own::THERE {
+            self.selectors.lock().queue(queue).disable();
+        } else if self.can_reset_queues() {
+            self.selectors.lock().queue(queue).reset();
+        } else {
+            return Err(EOPNOTSUPP);
+        }
 
         let result = read_poll_timeout(
             || {
-                self.registers.check_present()?;
-                self.selectors.lock().queue(queue)?.is_enabled()
+                self.common.check_present()?;
+
+                let mut selectors = self.selectors.lock();
+                let selected = selectors.queue(queue);
+
+                Ok(selected.is_enabled() || (!D::Own::THERE && selected.is_in_reset()))
             },
-            |enabled| !*enabled,
+            |goes_on| !*goes_on,
             STOP_INTERVAL,
             Delta::from_secs(STOP_TIMEOUT),
         );
@@ -65,12 +82,15 @@ impl Hardware {
                 );
             }
             // Or it would stop later, when nobody expects that.
-            self.go_on(queue);
+            if D::Own::THERE {
+                self.go_on(queue);
+            }
         }
         result.map(|_| ())
     }
 
     /// Takes back that a virtqueue was to be stopped.
+    #[inline]
     fn go_on(&self, queue: u16) {
         // Who waits for the virtqueue finds out, and the user was told.
         let _ = self.enable(queue);
@@ -83,7 +103,8 @@ impl Hardware {
     /// # Errors
     ///
     /// Those of [`enable`](Self::enable).
-    pub(crate) fn enable_all(&self, queues: impl Iterator<Item = u16> + Clone) -> Result {
+    #[inline]
+    pub(super) fn enable_all(&self, queues: impl Iterator<Item = u16> + Clone) -> Result {
         for queue in queues.clone() {
             if let Err(error) = self.enable(queue) {
                 // The last one too, which might only be slow. A device that does not stop one is
@@ -102,7 +123,8 @@ impl Hardware {
     /// # Errors
     ///
     /// Those of [`disable`](Self::disable).
-    pub(crate) fn disable_all(&self, queues: impl Iterator<Item = u16> + Clone) -> Result {
+    #[inline]
+    pub(super) fn disable_all(&self, queues: impl Iterator<Item = u16> + Clone) -> Result {
         for queue in queues.clone() {
             if let Err(error) = self.disable(queue) {
                 // As if nothing had been.

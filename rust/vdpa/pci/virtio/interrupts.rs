@@ -2,13 +2,20 @@
 
 //! Which interrupt is for what.
 
-use crate::{
+use super::{
+    common::Selectors,
     hardware::Hardware,
-    registers::Selectors, //
+    Driver, //
+};
+use crate::{
+    parent::Events,
+    pci::Registers,
+    VqIndex, //
 };
 use kernel::{
     alloc::KVVec,
     fmt,
+    io::Io,
     irq::{
         self,
         IrqReturn, //
@@ -16,18 +23,13 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use vdpa::{
-    parent::Events,
-    pci::Window,
-    VqIndex, //
-};
 
 /// ISR status: the device configuration has changed (virtio 1.3, section 4.1.4.5).
 const ISR_CONFIG: u8 = 1 << 1;
 
 /// How interrupts are shared.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(super) enum Mode {
     /// Each virtqueue has its own, and so has the configuration.
     PerQueue,
     /// One is for all virtqueues, one for the configuration.
@@ -37,21 +39,22 @@ pub(crate) enum Mode {
 }
 
 /// What an interrupt is for.
-enum Purpose {
+enum Purpose<'bound> {
     Queue(VqIndex),
     AllQueues,
     Config,
     /// All, with the ISR status.
-    Everything(Window),
+    Everything(Registers<'bound, u8>),
 }
 
 /// What is done when an interrupt is raised.
-pub(crate) struct Handler {
+pub(super) struct Handler<'bound> {
     events: Arc<Events>,
-    purpose: Purpose,
+    purpose: Purpose<'bound>,
 }
 
-impl irq::Handler for Handler {
+impl irq::Handler for Handler<'_> {
+    #[inline]
     fn handle(&self) -> IrqReturn {
         match &self.purpose {
             Purpose::Queue(queue) => {
@@ -72,21 +75,35 @@ impl irq::Handler for Handler {
 }
 
 /// Reads from the ISR status, and so clears, whether the configuration has changed.
-fn take_config_change(isr: &Window) -> bool {
+#[inline]
+fn take_config_change(isr: &Registers<'_, u8>) -> bool {
+    let isr = isr.read_val();
+
     // All ones: the device is not there any more.
-    matches!(isr.read8(0), Ok(isr) if isr != u8::MAX && isr & ISR_CONFIG != 0)
+    isr != u8::MAX && isr & ISR_CONFIG != 0
 }
 
 /// The interrupts of a device at work.
-pub(crate) struct Interrupts {
+pub(super) struct Interrupts {
+    mode: Mode,
     /// The numbers of those that are for one virtqueue alone: of each virtqueue, in their order.
     queues: KVVec<Option<u32>>,
 }
 
 impl Interrupts {
     /// Returns the number of the interrupt that is for this virtqueue alone, if there is such.
-    pub(crate) fn of_queue(&self, queue: VqIndex) -> Option<u32> {
+    #[inline]
+    pub(super) fn of_queue(&self, queue: VqIndex) -> Option<u32> {
         self.queues.get(usize::from(queue)).copied().flatten()
+    }
+
+    /// Returns the vector of a virtqueue.
+    #[inline]
+    pub(super) fn vector(&self, queue: VqIndex) -> u16 {
+        match self.mode {
+            Mode::PerQueue => queue.get(),
+            Mode::Shared | Mode::Single => 0,
+        }
     }
 
     /// Requests interrupts, as good as they can be had, and tells the device of them. They are for
@@ -95,8 +112,9 @@ impl Interrupts {
     /// # Errors
     ///
     /// `EIO` where the device does not accept a vector, those of
-    /// [`Vectors`](vdpa::pci::Vectors). The user is told; nothing is left behind.
-    pub(crate) fn set_up(hardware: &Hardware, events: &Arc<Events>) -> Result {
+    /// [`Vectors`](crate::pci::Vectors). The user is told; nothing is left behind.
+    #[inline]
+    pub(super) fn set_up<D: Driver>(hardware: &Hardware<'_, D>, events: &Arc<Events>) -> Result {
         // There are none, but if a driver has gone without a reset.
         Self::tear_down(hardware);
 
@@ -117,7 +135,7 @@ impl Interrupts {
     }
 
     #[cold]
-    fn refuse(hardware: &Hardware, error: Error) {
+    fn refuse<D: Driver>(hardware: &Hardware<'_, D>, error: Error) {
         if hardware.log.allows() {
             dev_err!(
                 hardware.dev,
@@ -127,7 +145,8 @@ impl Interrupts {
         }
     }
 
-    fn allocate(hardware: &Hardware) -> Result<Mode> {
+    #[inline]
+    fn allocate<D: Driver>(hardware: &Hardware<'_, D>) -> Result<Mode> {
         let all = u32::from(u16::try_from(hardware.queues.len())?) + 1;
 
         if hardware.vectors.allocate(all, all).is_ok() {
@@ -152,8 +171,14 @@ impl Interrupts {
         Ok(mode)
     }
 
-    fn request(hardware: &Hardware, events: &Arc<Events>, mode: Mode) -> Result<Self> {
+    #[inline]
+    fn request<D: Driver>(
+        hardware: &Hardware<'_, D>,
+        events: &Arc<Events>,
+        mode: Mode,
+    ) -> Result<Self> {
         let mut selectors = hardware.selectors.lock();
+        let driver = D::NAME;
         let device = hardware.dev.name();
         let count = u16::try_from(hardware.queues.len())?;
         let request = |vector: u16, purpose, name: fmt::Arguments<'_>| {
@@ -161,7 +186,7 @@ impl Interrupts {
 
             hardware.vectors.request(
                 vector.into(),
-                fmt!("ifcvf[{device}]-{name}"),
+                fmt!("{driver}[{device}]-{name}"),
                 Handler { events, purpose },
             )
         };
@@ -177,7 +202,7 @@ impl Interrupts {
                     if let Some(slot) = queues.get_mut(usize::from(queue)) {
                         *slot = Some(irq);
                     }
-                    selectors.queue(queue)?.set_vector(queue)?;
+                    selectors.queue(queue).set_vector(queue)?;
                 }
                 request(count, Purpose::Config, fmt!("config"))?;
                 selectors.set_config_vector(count)?;
@@ -196,23 +221,25 @@ impl Interrupts {
                 selectors.set_config_vector(0)?;
             }
         }
-        Ok(Self { queues })
+        Ok(Self { mode, queues })
     }
 
     /// Frees the interrupts, if there are any. No callback is running on their behalf when this
     /// returns.
     ///
     /// The device should not raise any by then.
-    pub(crate) fn tear_down(hardware: &Hardware) {
+    #[inline]
+    pub(super) fn tear_down<D: Driver>(hardware: &Hardware<'_, D>) {
         hardware.vectors.free();
         *hardware.interrupts.lock() = None;
     }
 }
 
 /// Has all virtqueues raise the first vector.
-fn share(hardware: &Hardware, selectors: &mut Selectors) -> Result {
+#[inline]
+fn share<D: Driver>(hardware: &Hardware<'_, D>, selectors: &mut Selectors<'_>) -> Result {
     for queue in hardware.available() {
-        selectors.queue(queue)?.set_vector(0)?;
+        selectors.queue(queue).set_vector(0)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use core::fmt;
 
 /// The virtio structures of a function: virtio 1.3, section 4.1.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Common configuration.
     Common,
     /// Notifications.
@@ -18,6 +18,7 @@ pub(crate) enum Kind {
 }
 
 impl fmt::Display for Kind {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Common => "common configuration",
@@ -31,7 +32,8 @@ impl fmt::Display for Kind {
 /// Why a device cannot be used. What is displayed is for users: what is wrong, and what would not
 /// be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+#[allow(missing_docs, reason = "the fields are what is displayed")]
+pub enum Fault {
     /// It is not there.
     Absent,
     /// The function has no list of capabilities.
@@ -78,13 +80,10 @@ pub(crate) enum Fault {
         multiplier: u32,
         len: u64,
     },
-    /// The BAR with the states of virtqueues has no place for all of them.
-    States { bar_len: u64, need: u64 },
-    /// A structure is where the states of virtqueues are.
-    Overlap { kind: Kind, need: u64 },
 }
 
 impl fmt::Display for Fault {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Absent => write!(f, "all registers read as ones: the device is not there"),
@@ -109,7 +108,10 @@ impl fmt::Display for Fault {
                 write!(f, "the {kind} is in BAR {bar}, must be in one of 0 to 5")
             }
             Self::NoMemory { kind, bar } => {
-                write!(f, "the {kind} is in BAR {bar}, which is missing or not memory")
+                write!(
+                    f,
+                    "the {kind} is in BAR {bar}, which is missing or not memory"
+                )
             }
             Self::OutOfBar {
                 kind,
@@ -150,15 +152,6 @@ impl fmt::Display for Fault {
                 f,
                 "the doorbell of virtqueue {queue} is at {notify_off} times {multiplier} in the \
                  notification structure, must be even and within its {len:#x} bytes"
-            ),
-            Self::States { bar_len, need } => write!(
-                f,
-                "BAR 4 has {bar_len:#x} bytes of memory, the states of the virtqueues need {need:#x}"
-            ),
-            Self::Overlap { kind, need } => write!(
-                f,
-                "the {kind} is in the first {need:#x} bytes of BAR 4, where the states of the \
-                 virtqueues must be"
             ),
         }
     }

@@ -2,7 +2,10 @@
 
 //! The device configuration: virtio 1.3, section 2.5.
 
-use crate::hardware::Hardware;
+use super::{
+    hardware::Hardware,
+    Driver, //
+};
 use kernel::{
     io::poll::read_poll_timeout,
     prelude::*,
@@ -14,26 +17,29 @@ const STABLE_TIMEOUT: i64 = 1;
 /// How long is waited between two attempts.
 const STABLE_INTERVAL: Delta = Delta::from_micros(10);
 
-impl Hardware {
+impl<D: Driver> Hardware<'_, D> {
     /// Reads from the device configuration: all bytes at one time, as it were.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a range that is not in it, `ETIMEDOUT` where it changes all the time, `ENODEV`.
     /// What is in `buf` is of no use then. The user is told.
-    pub(crate) fn read_config(&self, offset: usize, buf: &mut [u8]) -> Result {
-        self.registers.check_present()?;
+    #[inline]
+    pub(super) fn read_config(&self, offset: usize, buf: &mut [u8]) -> Result {
+        let config = self.config.as_ref().ok_or(EINVAL)?;
+
+        self.common.check_present()?;
 
         let result = read_poll_timeout(
             || {
-                let before = self.registers.config_generation()?;
+                let before = self.common.config_generation();
 
                 for (at, byte) in (offset..=usize::MAX).zip(buf.iter_mut()) {
-                    *byte = self.config.read8(at)?;
+                    *byte = config.read(at)?;
                 }
-                let unchanged = self.registers.config_generation()? == before;
+                let unchanged = self.common.config_generation() == before;
                 // Or all of it was ones, as the device is gone.
-                self.registers.check_present()?;
+                self.common.check_present()?;
                 Ok(unchanged)
             },
             |unchanged| *unchanged,
@@ -55,10 +61,13 @@ impl Hardware {
     /// # Errors
     ///
     /// `EINVAL` for a range that is not in it, `ENODEV`.
-    pub(crate) fn write_config(&self, offset: usize, buf: &[u8]) -> Result {
-        self.registers.check_present()?;
+    #[inline]
+    pub(super) fn write_config(&self, offset: usize, buf: &[u8]) -> Result {
+        let config = self.config.as_ref().ok_or(EINVAL)?;
+
+        self.common.check_present()?;
         for (at, &byte) in (offset..=usize::MAX).zip(buf) {
-            self.config.write8(byte, at)?;
+            config.write(at, byte)?;
         }
         Ok(())
     }

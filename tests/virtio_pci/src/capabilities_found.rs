@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 
-use crate::capability::{find, Place, Structures, COMMON_LEN};
-use crate::space::{changed, space, Cap, Space, BARS, GOOD};
+use crate::capability::{Place, Structures, COMMON_LEN};
+use crate::space::{changed, find, space, Cap, Space, BARS, GOOD};
 
 fn place(bar: u8, start: u64, len: u64) -> Place {
     Place {
@@ -21,7 +21,7 @@ fn a_good_device() {
         common: place(0, 0, 0x38),
         notify: place(2, 0x1000, 0x4000),
         isr: place(0, 0x38, 1),
-        device: place(0, 0x100, 0x100),
+        device: Some(place(0, 0x100, 0x100)),
         notify_multiplier: 0x1000,
         msix: None,
     };
@@ -135,7 +135,7 @@ fn check(space: &Space, bars: &[u64; 6]) {
         (&found.common, u64::from(COMMON_LEN), 4),
         (&found.notify, 2, 2),
         (&found.isr, 1, 1),
-        (&found.device, 1, 4),
+        (found.device.as_ref().unwrap(), 1, 4),
     ] {
         assert!(place.range.end <= bars[usize::from(place.bar)]);
         assert!(place.range.end - place.range.start >= least);

@@ -2,7 +2,8 @@
 
 //! Configuration spaces, made byte by byte.
 
-use crate::capability::ConfigSpace;
+use crate::capability::{self, ConfigSpace, Structures};
+use crate::fault::Fault;
 
 /// A configuration space.
 pub struct Space(pub [u8; 256]);
@@ -87,4 +88,9 @@ pub fn changed(index: usize, change: impl FnOnce(&mut Cap)) -> Space {
     let mut caps = GOOD;
     change(&mut caps[index]);
     space(&caps)
+}
+
+/// Looks for the structures of a kind of device that has a configuration.
+pub fn find(space: &Space, bars: &[u64; 6]) -> Result<Structures, Fault> {
+    capability::find(space, bars, true)
 }

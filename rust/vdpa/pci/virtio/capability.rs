@@ -5,14 +5,14 @@
 //! Virtio 1.3, section 4.1.4. Nothing here needs a device: what is read is behind a trait, so that
 //! it can be anything in a test.
 
-use crate::fault::{
+use super::fault::{
     Fault,
     Kind, //
 };
 use core::ops::Range;
 
 /// The configuration space of a function.
-pub(crate) trait ConfigSpace {
+pub trait ConfigSpace {
     /// Reads four bytes, as a little endian number. The offset is a multiple of four.
     fn read32(&self, offset: u8) -> u32;
 }
@@ -42,20 +42,21 @@ const CAP_LEN: u8 = 16;
 const NOTIFY_CAP_LEN: u8 = 20;
 
 /// The size of a `struct virtio_pci_common_cfg` up to the fields that all devices have.
-pub(crate) const COMMON_LEN: u32 = 0x38;
+pub const COMMON_LEN: u32 = 0x38;
 
 /// Where in a BAR a structure is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// The number of the BAR, 0 to 5.
-    pub(crate) bar: u8,
+    pub bar: u8,
     /// The bytes, all of which are in the BAR.
-    pub(crate) range: Range<u64>,
+    pub range: Range<u64>,
 }
 
 impl Place {
     /// Whether there are bytes that are in both.
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+    #[inline]
+    pub fn overlaps(&self, other: &Self) -> bool {
         self.bar == other.bar
             && self.range.start < other.range.end
             && other.range.start < self.range.end
@@ -64,16 +65,36 @@ impl Place {
 
 /// Where all structures of a device are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Structures {
-    pub(crate) common: Place,
-    pub(crate) notify: Place,
-    pub(crate) isr: Place,
-    pub(crate) device: Place,
+pub struct Structures {
+    /// Common configuration.
+    pub common: Place,
+    /// Notifications.
+    pub notify: Place,
+    /// ISR status.
+    pub isr: Place,
+    /// The device configuration. [`None`] for a kind of device that has none.
+    pub device: Option<Place>,
     /// What `queue_notify_off` is to be multiplied with, in bytes.
-    pub(crate) notify_multiplier: u32,
+    pub notify_multiplier: u32,
     /// Where the MSI-X table is, and the pending bits. [`None`] where that is not known. Not
     /// checked.
-    pub(crate) msix: Option<[Place; 2]>,
+    pub msix: Option<[Place; 2]>,
+}
+
+impl Structures {
+    /// All of them.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = (Kind, &Place)> {
+        let device = self.device.as_ref().map(|place| (Kind::Device, place));
+
+        [
+            (Kind::Common, &self.common),
+            (Kind::Notify, &self.notify),
+            (Kind::Isr, &self.isr),
+        ]
+        .into_iter()
+        .chain(device)
+    }
 }
 
 /// The capabilities of a function, one after the other.
@@ -94,6 +115,7 @@ struct Capability {
 }
 
 impl<'a, C: ConfigSpace> Capabilities<'a, C> {
+    #[inline]
     fn new(space: &'a C) -> Result<Self, Fault> {
         if space.read32(0) == u32::MAX {
             return Err(Fault::Absent);
@@ -110,6 +132,7 @@ impl<'a, C: ConfigSpace> Capabilities<'a, C> {
         })
     }
 
+    #[inline]
     fn following(&mut self) -> Result<Option<Capability>, Fault> {
         // The two lowest bits are reserved.
         let at = self.next & !3;
@@ -134,6 +157,7 @@ impl<'a, C: ConfigSpace> Capabilities<'a, C> {
 }
 
 impl Capability {
+    #[inline]
     fn kind(self) -> Option<Kind> {
         match (self.id, self.cfg_type) {
             (VENDOR, 1) => Some(Kind::Common),
@@ -145,6 +169,7 @@ impl Capability {
     }
 
     /// Checks that the capability is all there.
+    #[inline]
     fn check_len(self, kind: Kind) -> Result<(), Fault> {
         let need = match kind {
             Kind::Notify => NOTIFY_CAP_LEN,
@@ -166,6 +191,7 @@ impl Capability {
     }
 
     /// Reads where the structure is, and with a notification structure, the multiplier.
+    #[inline]
     fn read(
         self,
         kind: Kind,
@@ -188,6 +214,7 @@ impl Capability {
     }
 
     /// Reads where the MSI-X table and the pending bits are, if this says it.
+    #[inline]
     fn read_msix(self, space: &impl ConfigSpace) -> Option<[Place; 2]> {
         if self.id != MSIX {
             return None;
@@ -214,6 +241,7 @@ impl Capability {
 
 /// Checks where a structure is said to be. `bars` are the sizes of the BARs in bytes, 0 for those
 /// that cannot be used.
+#[inline]
 fn place(kind: Kind, bar: u8, offset: u32, len: u32, bars: &[u64; 6]) -> Result<Place, Fault> {
     // Virtio 1.3, sections 4.1.4.3.1, 4.1.4.4.1, 4.1.4.6.1; any size of the last is accepted.
     let (need, align) = match kind {
@@ -255,8 +283,14 @@ fn place(kind: Kind, bar: u8, offset: u32, len: u32, bars: &[u64; 6]) -> Result<
 /// Finds the structures of a device.
 ///
 /// Of each kind the first that can be used counts, as section 4.1.4.1 of the specification demands.
-/// Where there is none, the error is what is wrong with the last of its kind.
-pub(crate) fn find(space: &impl ConfigSpace, bars: &[u64; 6]) -> Result<Structures, Fault> {
+/// Where there is none, the error is what is wrong with the last of its kind. `has_config` is whether
+/// a device of this kind must have a configuration (section 4.1.4.6).
+#[inline]
+pub fn find(
+    space: &impl ConfigSpace,
+    bars: &[u64; 6],
+    has_config: bool,
+) -> Result<Structures, Fault> {
     let missing = |kind| Err(Fault::Missing { kind });
     let mut common = missing(Kind::Common);
     let mut notify = missing(Kind::Notify);
@@ -283,11 +317,16 @@ pub(crate) fn find(space: &impl ConfigSpace, bars: &[u64; 6]) -> Result<Structur
     }
 
     let (notify, notify_multiplier) = notify?;
+
     Ok(Structures {
         common: common?.0,
         notify,
         isr: isr?.0,
-        device: device?.0,
+        device: match device {
+            Ok((place, _)) => Some(place),
+            Err(Fault::Missing { .. }) if !has_config => None,
+            Err(fault) => return Err(fault),
+        },
         notify_multiplier,
         msix,
     })

@@ -4,10 +4,11 @@
 
 use proptest::prelude::*;
 
-use crate::capability::{find, Place, Structures};
+use crate::capability::{Place, Structures};
 use crate::fault::{Fault, Kind};
 use crate::limits::*;
-use crate::space::{space, BARS, GOOD};
+use crate::place;
+use crate::space::{find, space, BARS, GOOD};
 
 #[test]
 fn queue_counts() {
@@ -54,13 +55,16 @@ fn states_of_virtqueues() {
         let mut bars = BARS;
         bars[4] = need;
         let range = 0x20..need;
-        assert_eq!(states(count, &found, &bars), Ok(Place { bar: 4, range }));
-        assert!(state_offset(count - 1) as u64 + 2 <= need - 0x20);
+        assert_eq!(
+            place::find(count, &found, &bars),
+            Ok(Place { bar: 4, range })
+        );
+        assert!(place::offset(count - 1) as u64 + 2 <= need - 0x20);
         for bar_len in [0, need - 1] {
             bars[4] = bar_len;
             assert_eq!(
-                states(count, &found, &bars),
-                Err(Fault::States { bar_len, need })
+                place::find(count, &found, &bars),
+                Err(place::Fault::TooShort { bar_len, need })
             );
         }
     }
@@ -76,10 +80,13 @@ fn states_where_something_else_is() {
         let mut change = |offset| {
             caps = GOOD;
             (caps[index].bar, caps[index].offset, caps[index].size) = (4, offset, 0x38);
-            states(2, &find(&space(&caps), &BARS).unwrap(), &BARS)
+            place::find(2, &find(&space(&caps), &BARS).unwrap(), &BARS)
         };
         for offset in [0, 0x24] {
-            assert_eq!(change(offset), Err(Fault::Overlap { kind, need: 0x28 }));
+            assert_eq!(
+                change(offset),
+                Err(place::Fault::Overlap { kind, need: 0x28 })
+            );
         }
         assert!(change(0x28).is_ok());
     }
@@ -134,7 +141,7 @@ fn areas_for_userspace() {
         (0x1000, 0x1000, 0x1fff, None),
     ] {
         let found = notifying(len, multiplier);
-        assert_eq!(doorbell_area(offset, 4096, &found, &STATES), expected);
+        assert_eq!(doorbell_area(offset, 4096, &found, Some(&STATES)), expected);
     }
 }
 
@@ -152,7 +159,7 @@ proptest! {
             prop_assert_eq!(offset % 2, 0);
             prop_assert_eq!(offset, u64::from(notify_off) * u64::from(multiplier));
             let found = notifying(len, multiplier);
-            if let Some(size) = doorbell_area(offset, 4096, &found, &STATES) {
+            if let Some(size) = doorbell_area(offset, 4096, &found, Some(&STATES)) {
                 prop_assert!(offset + size <= len);
             }
         }
@@ -167,17 +174,17 @@ proptest! {
     ) {
         let place = Place { bar, range: start..start + len };
         let mut found = notifying(0x2000, 0x1000);
-        let mut states = STATES;
+        let mut own = STATES;
         match which {
             0 => found.common = place,
             1 => found.isr = place,
-            2 => found.device = place,
+            2 => found.device = Some(place),
             3 => found.msix = Some([place, found.isr.clone()]),
             4 => found.msix = Some([found.isr.clone(), place]),
-            _ => states = place,
+            _ => own = place,
         }
         let beside = bar != 2 || start + len <= 0x2000 || start >= 0x3000;
-        let area = doorbell_area(0x1000, 4096, &found, &states);
+        let area = doorbell_area(0x1000, 4096, &found, Some(&own));
         prop_assert_eq!(area, beside.then_some(4096));
     }
 }

@@ -148,7 +148,8 @@ clean:
 
 c_sources := drivers/vhost/vringh.c \
 	$(addprefix drivers/vdpa/vdpa_sim/,vdpa_sim.h vdpa_sim.c vdpa_sim_net.c vdpa_sim_blk.c) \
-	$(addprefix drivers/vdpa/ifcvf/,ifcvf_base.h ifcvf_base.c ifcvf_main.c)
+	$(addprefix drivers/vdpa/ifcvf/,ifcvf_base.h ifcvf_base.c ifcvf_main.c) \
+	drivers/vdpa/virtio_pci/vp_vdpa.c
 c_obj = $(build)/obj/$(release).c
 
 PHONY += c-modules
@@ -327,7 +328,7 @@ Modules:
                    install them, where the kernel that they are for is installed
   examples         the drivers of Documentation/vdpa, as if they were somebody else's
   clean            remove what was built
-  c-modules        build the C simulators and ifcvf, to test against
+  c-modules        build the C simulators, ifcvf and vp_vdpa, to test against
   debug-kernel     build a kernel that looks for errors: KASAN, lockdep, kmemleak and others
   debug-modules    build the modules for it, as `make KERNEL=debug modules' does
 

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+#
+# title: our vp_vdpa on the kernel's own bus and transport
+# debugging: no, the modules in C are what it is about
+# modules: stock/vdpa stock/virtio_vdpa ours/vp_vdpa stock/virtio_net
+# tools: vdpa
+# files: tests/vp-vdpa-mixed.sh tests/vp-vdpa.sh tests/ifcvf.sh
+# qemu: -netdev user,id=n0,restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:tests/http-numbers.sh
+# qemu: -device virtio-net-pci,netdev=n0,iommu_platform=on,disable-legacy=on,romfile=,addr=5
+
+. /files/vp-vdpa-mixed.sh
+mixed stock/vdpa stock/virtio_vdpa ours/vp_vdpa

@@ -55,23 +55,26 @@ function_of() {
 	printf '0000:00:%02x.0\n' $((8 + $1))
 }
 
-# bind NUMBER, unbind NUMBER: ifcvf takes that function, or gives it back. What echo cannot write it
+# The driver for the functions, as it is called in sysfs: the scenario may say another one.
+driver=${driver:-ifcvf}
+
+# bind NUMBER, unbind NUMBER: the driver takes that function, or gives it back. What echo cannot write it
 # complains about, which others do not.
 bind() {
 	local address
 	address=$(function_of "$1")
-	echo "$address" >/sys/bus/pci/drivers/ifcvf/bind
+	echo "$address" >"/sys/bus/pci/drivers/$driver/bind"
 }
 
 unbind() {
 	local address
 	address=$(function_of "$1")
-	echo "$address" >/sys/bus/pci/drivers/ifcvf/unbind
+	echo "$address" >"/sys/bus/pci/drivers/$driver/unbind"
 }
 
-# bound NUMBER: whether ifcvf has it.
+# bound NUMBER: whether the driver has it.
 bound() {
-	[ -e "/sys/bus/pci/drivers/ifcvf/$(function_of "$1")" ]
+	[ -e "/sys/bus/pci/drivers/$driver/$(function_of "$1")" ]
 }
 
 # add NUMBER: makes vfNUMBER of it.

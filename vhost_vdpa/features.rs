@@ -17,7 +17,8 @@ use vdpa::{
         VHOST_BACKEND_F_IOTLB_PERSIST,
         VHOST_BACKEND_F_RESUME,
         VHOST_BACKEND_F_SUSPEND,
-        VIRTIO_F_RING_PACKED, //
+        VIRTIO_F_RING_PACKED,
+        VIRTIO_F_RING_RESET, //
     },
     Device,
     Features,
@@ -96,6 +97,7 @@ impl Session {
         }
         dev.set_features(features).map_err(|_| EINVAL)?;
         self.packed = dev.driver_features().has(VIRTIO_F_RING_PACKED);
+        self.ring_reset = dev.driver_features().has(VIRTIO_F_RING_RESET);
         // Which virtqueues have one may depend on it.
         self.update_doorbells(dev, Status::default())
     }

@@ -54,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) backend_features: Features,
     /// The virtqueues were negotiated to be packed ones.
     pub(crate) packed: bool,
+    /// Single virtqueues can be reset, and set up again.
+    pub(crate) ring_reset: bool,
     pub(crate) suspended: bool,
     /// The largest size of a virtqueue as it was after the last reset.
     pub(crate) vq_num_max: u16,
@@ -96,6 +98,7 @@ impl Session {
             fork_from_owner: VHOST_FORK_OWNER_TASK as u8,
             backend_features: Features::default(),
             packed: false,
+            ring_reset: false,
             suspended: false,
             vq_num_max: dev.vq_num_max(),
         })

@@ -10,7 +10,8 @@ use kernel::{
 use vdpa::{
     bindings::VHOST_BACKEND_F_IOTLB_PERSIST,
     Device,
-    Status, //
+    Status,
+    Vq, //
 };
 
 /// Whether a device with this status has its features, which do not change before the next reset.
@@ -54,6 +55,7 @@ impl Session {
         self.doorbells.withdraw();
         self.suspended = false;
         self.packed = false;
+        self.ring_reset = false;
         self.vq_num_max = 0;
         self.callbacks.reset(dev, self.clean_map())?;
         // Some devices derive it from what was set up.
@@ -96,8 +98,11 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the device may be looking at its virtqueues, which then cannot be set up.
-    pub(crate) fn is_running(&self, dev: &Device<Bound>) -> bool {
-        dev.status().has(Status::DRIVER_OK) && !self.suspended
+    /// Whether the device may be looking at a virtqueue, which then cannot be set up. Not so at one
+    /// that is disabled where a driver can [reset](Self::ring_reset) it: virtio 1.3, section 2.6.1.
+    pub(crate) fn is_running(&self, dev: &Device<Bound>, vq: Vq<'_>) -> bool {
+        dev.status().has(Status::DRIVER_OK)
+            && !self.suspended
+            && (!self.ring_reset || vq.is_ready())
     }
 }

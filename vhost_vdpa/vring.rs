@@ -115,7 +115,7 @@ impl Session {
     pub(crate) fn set_vring_num(&mut self, dev: &Device<Bound>, index: u32, num: u32) -> Result {
         let vq = self.vq(dev, index)?;
 
-        if self.is_running(dev) {
+        if self.is_running(dev, vq) {
             return Err(EBUSY);
         }
         if !num.is_power_of_two() || num > self.vq_num_max.into() {
@@ -135,7 +135,7 @@ impl Session {
         let vq = self.vq(dev, addresses.index)?;
 
         addresses.check()?;
-        if self.is_running(dev) {
+        if self.is_running(dev, vq) {
             return Err(EINVAL);
         }
         vq.set_address(addresses.address).map_err(|_| EINVAL)
@@ -157,7 +157,7 @@ impl Session {
             }
         };
 
-        if self.is_running(dev) {
+        if self.is_running(dev, vq) {
             return Err(EINVAL);
         }
         vq.set_state(state)

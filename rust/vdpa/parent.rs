@@ -164,7 +164,7 @@ pub trait Parent: Sized + Send + Sync {
 
     /// Returns where a virtqueue stands that was started: for sure, when it was stopped or the
     /// device suspended since. A device that cannot say it, as this is not overridden, can begin at
-    /// the beginning only.
+    /// the beginning only, also a virtqueue that was stopped, once the consumer has said so.
     fn queue_state(&self, vq: VqIndex) -> Result<VqState> {
         let _ = vq;
         Err(EOPNOTSUPP)

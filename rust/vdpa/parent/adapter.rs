@@ -424,6 +424,7 @@ impl<P: Parent> Adapter<P> {
             }
         }
         if let Some(draft) = state.drafts.get_mut(usize::from(vq)) {
+            draft.lost = draft.started && !P::HAS_QUEUE_STATE;
             draft.enabled = false;
             draft.started = false;
         }

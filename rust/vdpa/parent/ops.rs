@@ -111,6 +111,7 @@ impl<P: Parent> ConfigOps for Adapter<P> {
         }
         let draft = state.drafts.get_mut(usize::from(vq)).ok_or(EINVAL)?;
         draft.state = Some(vq_state);
+        draft.lost = false;
         Ok(())
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Draft {
     pub(super) enabled: bool,
     /// The parent was told to start it, and not to stop it since.
     pub(super) started: bool,
+    /// It was stopped, and nobody knows where it stands.
+    pub(super) lost: bool,
 }
 
 /// Why a virtqueue cannot be started.
@@ -60,6 +62,8 @@ pub(super) enum Refusal {
     Beyond(&'static str, u64),
     /// Where to go on is said for the other format.
     Format,
+    /// It was stopped before, and where to go on is not known.
+    Lost,
 }
 
 impl fmt::Display for Refusal {
@@ -83,6 +87,9 @@ impl fmt::Display for Refusal {
                 addr
             )),
             Self::Format => f.write_fmt(fmt!("its state is for the other format of rings")),
+            Self::Lost => f.write_fmt(fmt!(
+                "it was stopped before, the device does not say where, and no state was set since"
+            )),
         }
     }
 }
@@ -97,6 +104,9 @@ impl Draft {
         asid: Asid,
         max: u16,
     ) -> Result<VqSetup, Refusal> {
+        if self.lost {
+            return Err(Refusal::Lost);
+        }
         let packed = features.has(bindings::VIRTIO_F_RING_PACKED);
         let largest = if packed { max } else { power_of_two(max) };
         let num = self.num.unwrap_or(largest.into());

@@ -46,6 +46,7 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
   states    suspend, resume, reset, restore in another session; two address spaces
       --rounds N       sessions that hand over to each other [20]
       --hardware       nothing that a card cannot do: one address space, no late start
+      --only CHECK     only this check, such as queue-reset, which no other choice makes
       --unwilling STEP only that: suspend or resume, which the device does not do, leaves it as it is
   stress    threads that disturb a device at work, random calls, programs that are killed
       --rounds N       programs to kill, and sessions of random calls [20]
@@ -91,7 +92,7 @@ usage: vhost-client COMMAND --dev /dev/vhost-vdpa-N [OPTION]...
       --count N        requests [2000]
 
 How the device is driven (net, blk, raw, states, failures):
-      --packed, --event-idx, --indirect   with these features, which must be offered
+      --packed, --event-idx, --indirect, --ring-reset   with these features, which must be offered
       --anon, --memfd, --hugetlb          with memory of this kind [--anon]
       --v1             without backend features, so that messages have their first format
       --seed S         what contents and order are derived from [1]

@@ -30,6 +30,8 @@ pub const PACKED: u64 = 1 << virtio_config::VIRTIO_F_RING_PACKED;
 pub const EVENT_IDX: u64 = 1 << virtio_ring::VIRTIO_RING_F_EVENT_IDX;
 /// Descriptors in tables of their own.
 pub const INDIRECT: u64 = 1 << virtio_ring::VIRTIO_RING_F_INDIRECT_DESC;
+/// Single queues can be reset.
+pub const RING_RESET: u64 = 1 << virtio_config::VIRTIO_F_RING_RESET;
 
 /// A device that this process drives.
 pub struct Session {

@@ -27,7 +27,7 @@ pub mod stress;
 use anyhow::Result;
 use checks::arguments::{Arguments, Misuse};
 use vhost_client::memory::{Kind, Memory};
-use vhost_client::session::{Session, EVENT_IDX, INDIRECT, PACKED};
+use vhost_client::session::{Session, EVENT_IDX, INDIRECT, PACKED, RING_RESET};
 use vhost_client::traffic::IOVA;
 use vhost_client::uapi::backend;
 
@@ -64,6 +64,7 @@ impl Manner {
             ("--packed", PACKED),
             ("--event-idx", EVENT_IDX),
             ("--indirect", INDIRECT),
+            ("--ring-reset", RING_RESET),
         ] {
             if arguments.flag(option) {
                 features |= feature;

@@ -24,10 +24,14 @@ pub fn run(arguments: &mut Arguments, report: &mut Report) -> Result<()> {
     let seed = arguments.number("--seed", 1, 0..=MAX_SEED)?;
     let hardware = arguments.flag("--hardware");
     let unwilling = arguments.optional("--unwilling")?;
+    let only = arguments.optional("--only")?;
     arguments.finish()?;
 
     if let Some(step) = unwilling {
         return unwilling::run(&manner, &step, report);
+    }
+    if let Some(only) = only {
+        return stop::run_one(&manner, &only, report);
     }
     let net = Session::open(&manner.path)?.id()? == VIRTIO_ID_NET;
 

@@ -38,6 +38,12 @@ const QUIET: Duration = Duration::from_millis(100);
 /// How many things it is asked to do meanwhile.
 const COUNT: u64 = 24;
 
+/// What is for devices that do not say where a virtqueue stands, if that was stopped.
+const RESETS: [(&str, Check); 2] = [
+    ("queue-reset", queue_reset),
+    ("queue-reset-and-forgotten", queue_reset_and_forgotten),
+];
+
 /// Of these, the ones for what only devices in software can do.
 const SOFTWARE: [&str; 2] = ["enabled-when-ready", "kicked-before-ready"];
 
@@ -49,6 +55,18 @@ pub fn run(manner: &Manner, hardware: bool, report: &mut Report) {
         }
         report.check(format_args!("states/{name}"), check(manner));
     }
+}
+
+/// Makes one check.
+pub fn run_one(manner: &Manner, name: &str, report: &mut Report) -> Result<()> {
+    let (name, check) = CHECKS
+        .into_iter()
+        .chain(RESETS)
+        .find(|check| check.0 == name)
+        .with_context(|| format!("there is no check {name}"))?;
+
+    report.check(format_args!("states/{name}"), check(manner));
+    Ok(())
 }
 
 fn start(manner: &Manner) -> Result<Running> {
@@ -184,6 +202,46 @@ fn disabled(manner: &Manner) -> Result<()> {
         queue.kick.write(1)?;
     }
     take(&mut running.traffic).context("after it was enabled again")
+}
+
+/// Starts a device, and disables the virtqueue of a disk, which then does nothing.
+fn disabled_disk(manner: &Manner) -> Result<Running> {
+    let mut running = start(manner)?;
+
+    running.traffic.prove(1, 20)?;
+    running.session.enable(0, false)?;
+    ask(&mut running.traffic)?;
+    expect_quiet(&mut running.traffic)?;
+    Ok(running)
+}
+
+/// As a driver resets a virtqueue: virtio 1.3, section 2.6.1. It is set up anew, in the same device.
+fn queue_reset(manner: &Manner) -> Result<()> {
+    for round in 0..3 {
+        let mut running = disabled_disk(manner)?;
+
+        running.traffic = Traffic::new(&running.session, &running.memory)?;
+        running.traffic.prove(round, 40)?;
+        // The same once more, without a reset of the device.
+        running.session.enable(0, false)?;
+        running.traffic = Traffic::new(&running.session, &running.memory)?;
+        running.traffic.prove(round, 40)?;
+    }
+    Ok(())
+}
+
+/// Who does not say where to begin would have requests done twice.
+fn queue_reset_and_forgotten(manner: &Manner) -> Result<()> {
+    let mut running = disabled_disk(manner)?;
+
+    running.session.enable(0, true)?;
+    expect_quiet(&mut running.traffic)?;
+    let status = running.session.device.status()?;
+    ensure!(
+        status & status::NEEDS_RESET != 0,
+        "the status is {status:#x}, which does not say that the device has to be reset"
+    );
+    Ok(())
 }
 
 /// For `VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK`.

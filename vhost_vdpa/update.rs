@@ -233,12 +233,7 @@ impl<'a> Job<'a> {
         while !self.collect(&mut pinner, &mut runs)? || !runs.is_empty() {
             self.with(|space, dev| {
                 self.mapping.check_limit(space, dev, runs.len())?;
-                for run in runs.drain_all() {
-                    let size = run.size();
-
-                    space.map_pinned(dev, next, run, pinner.charge(), unmapped)?;
-                    next = next.wrapping_add(size);
-                }
+                next = space.map_pinned(dev, next, runs.drain_all(), pinner.charge(), unmapped)?;
                 Ok(())
             })?;
         }

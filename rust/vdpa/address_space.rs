@@ -5,7 +5,9 @@
 //! C header: `include/linux/vdpa.h`
 
 mod backing;
+mod pieces;
 mod removed;
+mod table;
 mod unmap;
 mod unmapped;
 
@@ -13,12 +15,12 @@ pub use self::unmapped::Unmapped;
 
 use self::{
     backing::Backing,
-    removed::Removed, //
+    removed::Removed,
+    table::Table, //
 };
 use crate::{
     bindings,
     iommu_domain::IommuDomain,
-    iotlb::IotlbTable,
     pin::cond_resched,
     Asid,
     Charge,
@@ -37,6 +39,9 @@ use kernel::{
     prelude::*,
     sync::aref::ARef, //
 };
+
+/// After so many mappings others have their turn.
+const CHUNK: usize = 64;
 
 /// An address space of a device: the mappings, and what is behind each of them.
 ///
@@ -65,8 +70,8 @@ use kernel::{
 /// - A mapping in `table` owns what is behind it: for [`Source::Pinned`] a leaked [`PinnedRun`],
 ///   for [`Source::Files`] the leaked [`MapFile`] that its pointer is to.
 /// - The pages of all runs, in `table` or in `removed`, are counted in `charge`.
-/// - There is a `domain` if `translation` is [`Translation::Platform`]; it has no mappings but
-///   those in `table`, and `source` is [`Source::Pinned`].
+/// - There is a `domain` if `translation` is [`Translation::Platform`]; it has no mappings, and is
+///   prepared for none, but those in `table`, and `source` is [`Source::Pinned`].
 /// - For [`Translation::SetMap`] there is room in `removed` for all runs that are in `table`.
 pub struct AddressSpace {
     dev: ARef<Device>,
@@ -74,7 +79,7 @@ pub struct AddressSpace {
     translation: Translation,
     source: Source,
     domain: Option<IommuDomain>,
-    table: IotlbTable,
+    table: Table,
     charge: Option<Charge>,
     batch: bool,
     removed: Removed,
@@ -91,6 +96,7 @@ impl AddressSpace {
     /// - `ENOMEM`.
     #[doc(alias = "iommu_paging_domain_alloc_flags")]
     #[doc(alias = "iommu_attach_device")]
+    #[doc(alias = "sg_init_table")]
     #[inline]
     pub fn new(dev: &Device<Bound>, asid: Asid) -> Result<Self> {
         if asid.0 >= dev.nas() {
@@ -112,7 +118,7 @@ impl AddressSpace {
             translation,
             source,
             domain,
-            table: IotlbTable::new()?,
+            table: Table::new(translation, source)?,
             charge: None,
             batch: false,
             removed: Removed::new(),
@@ -143,14 +149,16 @@ impl AddressSpace {
     /// Whether an address of `range` is mapped.
     #[inline]
     pub fn is_mapped(&self, range: IovaRange) -> bool {
-        self.table.overlapping(range).next().is_some()
+        self.table.first(range).is_some()
     }
 
-    /// Maps pinned memory at bus address `iova`, which must be that of a page. What
-    /// its pages are counted with is taken from `charge`.
+    /// Maps pinned memory at bus addresses from `iova` on, which must be that of a page. What
+    /// its pages are counted with is taken from `charge`. Returns the address after the last one,
+    /// which may be 0.
     ///
-    /// Outside of a [batch](Self::begin_batch) this takes time in proportion to the number of
-    /// mappings, for [`Translation::SetMap`].
+    /// A platform's IOMMU is told of many runs at once, which takes it little more than to be told of
+    /// one. Outside of a [batch](Self::begin_batch) this takes time in proportion to the number of
+    /// mappings, for each run, for [`Translation::SetMap`].
     ///
     /// # Errors
     ///
@@ -160,9 +168,46 @@ impl AddressSpace {
     /// - `ENOMEM`, and what the device returns.
     ///
     /// Nothing has changed then, as far as the device goes along with it.
-    #[doc(alias = "iommu_map")]
+    #[doc(alias = "iommu_map_sg")]
     #[inline]
     pub fn map_pinned(
+        &mut self,
+        dev: &Device<Bound>,
+        iova: u64,
+        runs: impl IntoIterator<Item = PinnedRun>,
+        charge: &mut Charge,
+        unmapped: &mut Unmapped,
+    ) -> Result<u64> {
+        let mut next = iova;
+        let ret = runs
+            .into_iter()
+            .try_for_each(|run| {
+                let size = run.size();
+
+                self.map_run(dev, next, run, charge, unmapped)?;
+                next = next.wrapping_add(size);
+                Ok(())
+            })
+            .and_then(|()| self.map_prepared(unmapped));
+
+        if let Err(e) = ret {
+            if let Some(range) = self.domain.as_mut().and_then(IommuDomain::forget) {
+                self.discard_range(range, unmapped);
+            }
+            if next != iova {
+                let last = next.wrapping_sub(1);
+
+                // What a device refuses to forget stays pinned, which is all that can be done.
+                let _ = self.unmap(dev, IovaRange { first: iova, last }, unmapped);
+            }
+            return Err(e);
+        }
+        Ok(next)
+    }
+
+    /// Maps one run. A platform's IOMMU may not have been told of it.
+    #[inline]
+    fn map_run(
         &mut self,
         dev: &Device<Bound>,
         iova: u64,
@@ -301,13 +346,68 @@ impl AddressSpace {
             // so does `file`.
             Translation::DmaMap => unsafe { dev.dma_map(self.asid, map, file) },
             Translation::Platform => {
-                let domain = self.domain.as_ref().ok_or(ENODEV)?;
-                let IovaRange { first, .. } = map.iova;
-
-                // SAFETY: As above, and by the type invariant it was pinned.
-                unsafe { domain.map(first, map.addr, map.iova.size(), map.perm) }
+                if !self.prepare(map) {
+                    self.map_prepared(unmapped)?;
+                    // There is nothing that it could not go together with.
+                    if !self.prepare(map) {
+                        return Err(EINVAL);
+                    }
+                }
+                Ok(())
             }
         }
+    }
+
+    /// Prepares for telling a platform's IOMMU of a mapping that is in the table.
+    #[inline]
+    fn prepare(&mut self, map: MapRange) -> bool {
+        let IovaRange { first, .. } = map.iova;
+
+        self.domain
+            .as_mut()
+            .is_some_and(|domain| domain.push(first, map.addr, map.iova.size(), map.perm))
+    }
+
+    /// Tells a platform's IOMMU of the mappings that it was prepared for. If it refuses, takes these
+    /// back.
+    #[inline]
+    fn map_prepared(&mut self, unmapped: &mut Unmapped) -> Result {
+        let Some(domain) = &mut self.domain else {
+            return Ok(());
+        };
+
+        // SAFETY: By the type invariant the memory was pinned, and it stays for as long as the mapping
+        // is in the table.
+        unsafe { domain.map() }.map_err(|(error, range)| {
+            if let Some(range) = range {
+                self.discard_range(range, unmapped);
+            }
+            error
+        })
+    }
+
+    /// Lets go of the mappings in a range, of which the device knows none.
+    #[inline]
+    fn discard_range(&mut self, range: IovaRange, unmapped: &mut Unmapped) {
+        let Self {
+            table,
+            charge,
+            source,
+            ..
+        } = self;
+        let mut number: usize = 0;
+
+        table.drain(range, |map, opaque| {
+            // SAFETY: By the type invariant; the mapping is not in the table any more.
+            let backing = unsafe { Backing::from_leaked(map, opaque, *source) };
+
+            discard(backing, charge, unmapped);
+            // There are never more mappings than that.
+            number = number.wrapping_add(1);
+            if number % CHUNK == 0 {
+                cond_resched();
+            }
+        });
     }
 
     /// Has changes collected from now on, so that a device which is told of all mappings at once is
@@ -373,10 +473,12 @@ impl AddressSpace {
     /// Tells the device of all mappings. What had been removed is unmapped then.
     #[inline]
     fn set_map(&mut self, dev: &Device<Bound>, unmapped: &mut Unmapped) -> Result {
+        let table = self.table.shown().ok_or(EINVAL)?;
+
         // SAFETY: Memory that was pinned stays for as long as its mapping is in the table, and from
         // then on until it is taken from `removed`, which happens when the device has a new
         // table. Files stay during the call.
-        unsafe { dev.set_map(self.asid, &self.table) }?;
+        unsafe { dev.set_map(self.asid, table) }?;
         self.release_all(self.table.len(), unmapped);
         Ok(())
     }
@@ -394,19 +496,13 @@ impl AddressSpace {
     /// Lets go of what the device does not know of any more.
     #[inline]
     fn discard(&mut self, backing: Backing, unmapped: &mut Unmapped) {
-        match (backing, &mut self.charge) {
-            (Backing::Pinned(run), Some(charge)) => unmapped.push(run, charge),
-            (backing, _) => drop(backing),
-        }
+        discard(backing, &mut self.charge, unmapped);
     }
 
     /// Lets go of all mappings, of which the device knows none any more.
     #[inline]
     fn discard_all(&mut self, unmapped: &mut Unmapped) {
-        while let Some(backing) = self.take(IovaRange::FULL) {
-            self.discard(backing, unmapped);
-            cond_resched();
-        }
+        self.discard_range(IovaRange::FULL, unmapped);
     }
 
     /// Lets go of all that was kept for the device, which knows of as many mappings as `told` says.
@@ -446,6 +542,15 @@ impl AddressSpace {
         if detached || self.source != Source::Pinned {
             self.discard_all(unmapped);
         }
+    }
+}
+
+/// Lets go of what a device does not know of any more. It is counted in `charge`.
+#[inline]
+fn discard(backing: Backing, charge: &mut Option<Charge>, unmapped: &mut Unmapped) {
+    match (backing, charge) {
+        (Backing::Pinned(run), Some(charge)) => unmapped.push(run, charge),
+        (backing, _) => drop(backing),
     }
 }
 

@@ -94,6 +94,7 @@ extern "C" {
     pub fn rust_vdpa_fatal_signal_pending() -> bool;
     pub fn rust_vdpa_rlimit(limit: ffi::c_uint) -> ffi::c_ulong;
     pub fn rust_vdpa_page_to_phys(page: *mut page) -> phys_addr_t;
+    pub fn rust_vdpa_sg_set_phys(sg: *mut scatterlist, addr: phys_addr_t, len: ffi::c_uint);
     pub fn rust_vdpa_contiguous_pages(pages: *const *mut page, len: usize) -> usize;
     pub fn rust_vdpa_unpin(addr: phys_addr_t, pages: ffi::c_ulong, dirty: bool);
     pub fn rust_vdpa_vma_set_noncached(vma: *mut vm_area_struct);

@@ -20,6 +20,7 @@
 #include <linux/ratelimit.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
+#include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/virtio.h>
 #include <linux/uaccess.h>
@@ -54,6 +55,8 @@ void rust_vdpa_cond_resched(void);
 bool rust_vdpa_fatal_signal_pending(void);
 unsigned long rust_vdpa_rlimit(unsigned int limit);
 phys_addr_t rust_vdpa_page_to_phys(struct page *page);
+void rust_vdpa_sg_set_phys(struct scatterlist *sg, phys_addr_t addr,
+			   unsigned int len);
 size_t rust_vdpa_contiguous_pages(struct page *const *pages, size_t len);
 void rust_vdpa_unpin(phys_addr_t addr, unsigned long pages, bool dirty);
 void rust_vdpa_vma_set_noncached(struct vm_area_struct *vma);
@@ -255,6 +258,13 @@ bool rust_vdpa_fatal_signal_pending(void)
 unsigned long rust_vdpa_rlimit(unsigned int limit)
 {
 	return rlimit(limit);
+}
+
+/* Memory with a struct page, from the beginning of a page on. */
+void rust_vdpa_sg_set_phys(struct scatterlist *sg, phys_addr_t addr,
+			   unsigned int len)
+{
+	sg_set_page(sg, pfn_to_page(PHYS_PFN(addr)), len, 0);
 }
 
 phys_addr_t rust_vdpa_page_to_phys(struct page *page)

@@ -32,6 +32,37 @@ use kernel::{
 pub(crate) struct IommuDomain {
     domain: NonNull<bindings::iommu_domain>,
     dev: ARef<device::Device>,
+    prepared: Prepared,
+}
+
+/// So many pieces of memory are mapped at once.
+const PIECES: usize = 64;
+
+/// Memory that is to be mapped at bus addresses that follow each other.
+struct Prepared {
+    /// The pieces, of which there are `count`.
+    list: KVec<bindings::scatterlist>,
+    count: usize,
+    first: u64,
+    size: u64,
+    perm: Permission,
+}
+
+impl Prepared {
+    #[inline]
+    fn new() -> Result<Self> {
+        let mut list = KVec::from_elem(pin_init::zeroed(), PIECES, GFP_KERNEL)?;
+
+        // SAFETY: There are as many entries.
+        unsafe { bindings::sg_init_table(list.as_mut_ptr(), PIECES as c_uint) };
+        Ok(Self {
+            list,
+            count: 0,
+            first: 0,
+            size: 0,
+            perm: Permission::RW,
+        })
+    }
 }
 
 // SAFETY: The IOMMU subsystem has its own locks.
@@ -66,6 +97,7 @@ impl IommuDomain {
             return Err(EOPNOTSUPP);
         }
 
+        let prepared = Prepared::new()?;
         // SAFETY: `dev` is valid.
         let domain = from_err_ptr(unsafe { bindings::iommu_paging_domain_alloc_flags(raw, 0) })?;
         let domain = Unattached(NonNull::new(domain).ok_or(ENOMEM)?);
@@ -81,6 +113,7 @@ impl IommuDomain {
         let this = Self {
             domain: domain.0,
             dev: dev.into(),
+            prepared,
         };
         core::mem::forget(domain);
         Ok(this)
@@ -98,38 +131,99 @@ impl IommuDomain {
         })
     }
 
-    /// Maps `size` bytes at bus address `iova` to physical address `addr`. All three must be
-    /// multiples of the smallest page that the IOMMU knows.
+    /// Prepares for mapping `size` bytes at bus address `iova` to physical address `addr`. All three
+    /// must be multiples of the smallest page that the IOMMU knows, and there must be pages.
+    ///
+    /// Returns whether it goes together with what was prepared before. If not, that must be
+    /// [mapped](Self::map) first.
+    #[inline]
+    pub(crate) fn push(&mut self, iova: u64, addr: u64, size: u64, perm: Permission) -> bool {
+        let prepared = &mut self.prepared;
+
+        if prepared.count == 0 {
+            prepared.first = iova;
+            prepared.size = 0;
+            prepared.perm = perm;
+        }
+        let next = prepared.first.wrapping_add(prepared.size);
+        let (Some(entry), Ok(len)) = (
+            prepared.list.get_mut(prepared.count),
+            c_uint::try_from(size),
+        ) else {
+            return false;
+        };
+
+        if next != iova || prepared.perm != perm {
+            return false;
+        }
+        // SAFETY: The entry is valid.
+        unsafe { bindings::rust_vdpa_sg_set_phys(entry, addr as bindings::phys_addr_t, len) };
+        prepared.count = prepared.count.wrapping_add(1);
+        prepared.size = prepared.size.wrapping_add(size);
+        true
+    }
+
+    /// Maps what was [prepared](Self::push), at once: the IOMMU is told of all of it together.
     ///
     /// # Errors
     ///
-    /// `EINVAL`, `EADDRINUSE` or `ENOMEM`, as the IOMMU's driver sees fit. Nothing is mapped then.
+    /// `EINVAL`, `EADDRINUSE` or `ENOMEM`, as the IOMMU's driver sees fit, with the addresses at which
+    /// nothing is mapped then. Nothing is prepared any more.
     ///
     /// # Safety
     ///
-    /// The memory must stay where it is, and be the device's to read and write as `perm` says,
+    /// The memory must stay where it is, and be the device's to read and write as was said of it,
     /// until it was [unmapped](Self::unmap), or the domain dropped.
     #[inline]
-    pub(crate) unsafe fn map(&self, iova: u64, addr: u64, size: u64, perm: Permission) -> Result {
+    pub(crate) unsafe fn map(&mut self) -> Result<(), (Error, Option<IovaRange>)> {
+        let prepared = &mut self.prepared;
+        let count = core::mem::replace(&mut prepared.count, 0);
         let mut prot = bindings::IOMMU_CACHE;
 
-        if perm.read {
+        if count == 0 {
+            return Ok(());
+        }
+        if prepared.perm.read {
             prot |= bindings::IOMMU_READ;
         }
-        if perm.write {
+        if prepared.perm.write {
             prot |= bindings::IOMMU_WRITE;
         }
-        // SAFETY: By the type invariant and the safety requirements of this function.
-        to_result(unsafe {
-            bindings::iommu_map(
+        // SAFETY: By the type invariant and the safety requirements of this function; so many entries
+        // of the list are valid.
+        let mapped = unsafe {
+            bindings::iommu_map_sg(
                 self.domain.as_ptr(),
-                usize::try_from(iova)?,
-                bindings::phys_addr_t::try_from(addr)?,
-                usize::try_from(size)?,
+                prepared.first as c_ulong,
+                prepared.list.as_mut_ptr(),
+                count as c_uint,
                 prot as c_int,
                 bindings::GFP_KERNEL_ACCOUNT,
             )
-        })
+        };
+
+        if u64::try_from(mapped) == Ok(prepared.size) {
+            return Ok(());
+        }
+        let error = c_int::try_from(mapped)
+            .ok()
+            .and_then(|mapped| to_result(mapped).err());
+
+        Err((
+            error.unwrap_or(EINVAL),
+            IovaRange::from_size(prepared.first, prepared.size),
+        ))
+    }
+
+    /// Forgets what was prepared, and returns its addresses, if there are any.
+    #[inline]
+    pub(crate) fn forget(&mut self) -> Option<IovaRange> {
+        let prepared = &mut self.prepared;
+
+        match core::mem::replace(&mut prepared.count, 0) {
+            0 => None,
+            _ => IovaRange::from_size(prepared.first, prepared.size),
+        }
     }
 
     /// Unmaps whatever is mapped in `size` bytes at bus address `iova`, where no mapping reaches

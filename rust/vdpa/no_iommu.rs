@@ -37,19 +37,25 @@ impl IommuDomain {
         match *self {}
     }
 
-    /// Maps `size` bytes at bus address `iova` to physical address `addr`.
+    /// Prepares for mapping `size` bytes at bus address `iova` to physical address `addr`.
+    #[inline]
+    pub(crate) fn push(&mut self, _iova: u64, _addr: u64, _size: u64, _perm: Permission) -> bool {
+        match *self {}
+    }
+
+    /// Maps what was prepared.
     ///
     /// # Safety
     ///
     /// None: this cannot be called.
     #[inline]
-    pub(crate) unsafe fn map(
-        &self,
-        _iova: u64,
-        _addr: u64,
-        _size: u64,
-        _perm: Permission,
-    ) -> Result {
+    pub(crate) unsafe fn map(&mut self) -> Result<(), (Error, Option<IovaRange>)> {
+        match *self {}
+    }
+
+    /// Forgets what was prepared.
+    #[inline]
+    pub(crate) fn forget(&mut self) -> Option<IovaRange> {
         match *self {}
     }
 

@@ -294,8 +294,9 @@ mod tests {
                 let mm = task.mm().ok_or(EINVAL)?;
                 let mut pinner = Pinner::new(mm, addr, 1, Permission::RW)?;
                 let run = pinner.next_run()?.ok_or(EINVAL)?;
-                let ret =
-                    space.map_pinned(dev, 5 * PAGE, run, pinner.charge(), &mut Unmapped::new());
+                let ret = space
+                    .map_pinned(dev, 5 * PAGE, [run], pinner.charge(), &mut Unmapped::new())
+                    .map(|_| ());
                 check_eq!(ret, expected(Source::Pinned));
                 drop(pinner);
 

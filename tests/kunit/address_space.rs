@@ -43,7 +43,8 @@ fn map(space: &mut AddressSpace, dev: &Device<Bound>, iova: u64, addr: usize) ->
     let mut pinner = Pinner::new(mm, addr as u64, 1, Permission::RW)?;
     let run = pinner.next_run()?.ok_or(EINVAL)?;
 
-    space.map_pinned(dev, iova, run, pinner.charge(), &mut Unmapped::new())
+    space.map_pinned(dev, iova, [run], pinner.charge(), &mut Unmapped::new())?;
+    Ok(())
 }
 
 fn range(first: u64, last: u64) -> IovaRange {

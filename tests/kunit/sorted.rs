@@ -4,9 +4,12 @@
 
 use kernel::prelude::*;
 
+// For what is tested of the crate, where it is not public.
+pub(crate) use vdpa::sorted::partition_point;
+
 #[kunit_tests(vdpa_sorted)]
 mod tests {
-    use vdpa::sorted::partition_point;
+    use super::*;
 
     /// Each number of elements, and each place among them, is found as slices find it.
     #[test]

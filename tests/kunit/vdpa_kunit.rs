@@ -43,6 +43,7 @@ mod ops_vq;
 mod order;
 mod parent;
 mod parent_queues;
+mod pieces_random;
 mod registers;
 mod sim_blk;
 mod sim_net;
@@ -61,6 +62,17 @@ mod virtqueue_device;
 /// What is tested of `drivers/ifcvf`.
 #[path = "../../drivers/ifcvf/place.rs"]
 mod place;
+
+/// What is tested of the crate, where it is not public.
+#[path = "../../rust/vdpa/address_space/pieces.rs"]
+mod pieces;
+// Of that.
+use vdpa::{
+    bindings,
+    IovaRange,
+    MapRange,
+    Permission, //
+};
 
 /// What is tested of `vdpa_core`.
 #[path = "../../vdpa_core/numbered.rs"]

@@ -5,7 +5,8 @@
 use super::{
     AddressSpace,
     Backing,
-    Unmapped, //
+    Unmapped,
+    CHUNK, //
 };
 use crate::{
     pin::cond_resched,
@@ -20,9 +21,6 @@ use kernel::{
 
 /// As much is unmapped from a platform's IOMMU at once.
 const UNMAP_CHUNK: u64 = 1 << 30;
-
-/// After so many mappings others have their turn.
-const CHUNK: usize = 64;
 
 impl AddressSpace {
     /// Removes all mappings that have an address in `range`, each as a whole.
@@ -52,7 +50,7 @@ impl AddressSpace {
                 self.set_map(dev, unmapped)
             }
             Translation::DmaMap => self.unmap_each(range, unmapped, |this, range| {
-                let map = this.table.first(range)?.0.iova;
+                let map = this.table.first(range)?.iova;
 
                 Some((map, dev.dma_unmap(this.asid, map)))
             }),
@@ -73,12 +71,7 @@ impl AddressSpace {
 
         while let Some((done, result)) = unmap(self, range) {
             match result {
-                Ok(()) => {
-                    while let Some(backing) = self.take(done) {
-                        self.discard(backing, unmapped);
-                        cond_resched();
-                    }
-                }
+                Ok(()) => self.discard_range(done, unmapped),
                 Err(e) => ret = ret.and(Err(e)),
             }
             let Some(rest) = range.after(done.last) else {
@@ -93,20 +86,8 @@ impl AddressSpace {
     #[inline]
     fn unmap_domain(&mut self, range: IovaRange) -> Option<(IovaRange, Result)> {
         let domain = self.domain.as_ref()?;
-        let mut maps = self.table.overlapping(range).map(|map| map.iova);
-        let mut span = maps.next()?;
+        let span = self.table.span(range, UNMAP_CHUNK)?;
 
-        for next in maps {
-            let both = IovaRange {
-                first: span.first,
-                last: next.last,
-            };
-
-            if both.size() > UNMAP_CHUNK || span.last.checked_add(1) != Some(next.first) {
-                break;
-            }
-            span = both;
-        }
         Some((span, domain.unmap(span.first, span.size())))
     }
 
